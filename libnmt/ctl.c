@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The control channel of an open negotiated stream: the orderly end of each direction (FIN), the
+ * whole end (ABORT with reason 0: "I take no more"), a broken end (ABORT with a reason). At most
+ * one of each kind is ever sent, so its window cannot close.
+ */
+#include <linux/sockios.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "setup.h"
+
+/* A data socket that ended waits this long for the FIN that should explain it. */
+#define FIN_GRACE (INT64_C(5) * NMTI_NSEC)
+#define CTL_MSG_MAX (NMTI_MSG_HDR_LEN + 16)
+
+struct nmti_ctl {
+	struct nmt_stream *s;
+	struct nmti_source src; /* fd -1: lost or done */
+	struct nmti_timer grace;
+	bool peer_fin, peer_gone, own_fin, bye;
+	struct nmti_fin fin;    /* the peer's */
+	uint32_t have;
+	uint8_t buf[CTL_MSG_MAX];
+};
+
+static void ctl_drop(struct nmti_ctl *c)
+{
+	if (c->src.fd < 0)
+		return;
+	nmti_unwatch(c->s->dom, &c->src);
+	close(c->src.fd);
+	c->src.fd = -1;
+}
+
+static void ctl_fail(struct nmti_ctl *c, int err, const char *what)
+{
+	struct nmt_stream *s = c->s;
+	char peer[NMT_ADDR_MAX];
+
+	if (!s->error)
+		nmti_info(s->ctx, "%s: stream to %s: %s", s->ops->name, nmti_stream_peer(s, peer),
+			  what);
+	ctl_drop(c);
+	nmti_stream_fail(s, err);
+}
+
+/* The channel is gone. That is in order once both directions have ended. */
+static void ctl_lost(struct nmti_ctl *c)
+{
+	if (c->peer_gone || (c->peer_fin && c->own_fin))
+		ctl_drop(c);
+	else
+		ctl_fail(c, -ECONNRESET, "control channel lost");
+}
+
+static void rx_again(struct nmt_stream *s)
+{
+	s->rx_ready = true;
+	if (s->posted)
+		nmti_work(s);
+	nmti_tell(s);
+}
+
+static void on_fin(struct nmti_ctl *c, int len)
+{
+	if (c->peer_fin || nmti_fin_decode(c->buf, (size_t)len, &c->fin)) {
+		ctl_fail(c, -EPROTO, "bad FIN on the control channel");
+		return;
+	}
+	c->peer_fin = true;
+	nmti_timer_cancel(c->s->dom, &c->grace);
+	rx_again(c->s);
+}
+
+static void on_abort(struct nmti_ctl *c, int len)
+{
+	struct nmti_abort m;
+
+	if (nmti_abort_decode(c->buf, (size_t)len, &m)) {
+		ctl_fail(c, -EPROTO, "bad ABORT on the control channel");
+	} else if (m.reason) {
+		ctl_fail(c, -ECONNRESET, "aborted by the peer");
+	} else {
+		c->peer_gone = true;
+		c->s->tx_ready = true; /* a send that waits finds out */
+		nmti_tell(c->s);
+	}
+}
+
+static void on_message(struct nmti_ctl *c, int len, uint16_t type)
+{
+	c->have = 0;
+	if (type == NMTI_MSG_FIN)
+		on_fin(c, len);
+	else if (type == NMTI_MSG_ABORT && !c->peer_gone)
+		on_abort(c, len);
+	else
+		ctl_fail(c, -EPROTO, "unexpected message on the control channel");
+}
+
+/* One message; false when there is none (any more). */
+static bool ctl_read(struct nmti_ctl *c)
+{
+	struct nmti_msg_hdr hdr = { .len = 0 };
+	int total = nmti_msg_peek(c->buf, c->have, &hdr);
+	uint32_t want = c->have < NMTI_MSG_HDR_LEN ? NMTI_MSG_HDR_LEN
+						   : NMTI_MSG_HDR_LEN + hdr.len;
+	ssize_t r;
+
+	if (total > 0) {
+		on_message(c, total, hdr.type);
+		return c->src.fd >= 0;
+	}
+	if (total < 0 || want > sizeof(c->buf)) {
+		ctl_fail(c, -EPROTO, "garbage on the control channel");
+		return false;
+	}
+	r = recv(c->src.fd, c->buf + c->have, want - c->have, MSG_DONTWAIT);
+	if (r > 0) {
+		c->have += (uint32_t)r;
+		return true;
+	}
+	if (!r || (errno != EAGAIN && errno != EINTR))
+		ctl_lost(c);
+	return false;
+}
+
+static void ctl_ready(struct nmti_source *src, uint32_t events)
+{
+	struct nmti_ctl *c = nmti_container(src, struct nmti_ctl, src);
+
+	(void)events;
+	while (src->fd >= 0 && c->s->ctl == c && ctl_read(c))
+		;
+}
+
+static void grace_over(struct nmti_timer *t)
+{
+	struct nmti_ctl *c = nmti_container(t, struct nmti_ctl, grace);
+
+	ctl_fail(c, -ECONNRESET, "the data socket ended without a FIN");
+}
+
+int nmti_ctl_open(struct nmt_stream *s, int fd)
+{
+	struct nmti_ctl *c = calloc(1, sizeof(*c));
+	int rc;
+
+	if (!c) {
+		close(fd);
+		return -ENOMEM;
+	}
+	c->s = s;
+	c->src.fd = fd;
+	c->src.ready = ctl_ready;
+	c->grace.fire = grace_over;
+	s->ctl = c;
+	rc = nmti_watch(s->dom, &c->src, EPOLLIN | EPOLLRDHUP);
+	return rc;
+}
+
+static void ctl_send(struct nmti_ctl *c, const void *msg, int len)
+{
+	if (c->src.fd >= 0 && nmti_msg_send(c->src.fd, msg, len))
+		ctl_lost(c);
+}
+
+void nmti_send_fin(struct nmt_stream *s, uint64_t tx_offset, uint64_t records)
+{
+	struct nmti_fin m = { .offset = tx_offset, .records = records };
+	uint8_t buf[CTL_MSG_MAX];
+
+	if (!s->ctl)
+		return;
+	s->ctl->own_fin = true;
+	ctl_send(s->ctl, buf, nmti_fin_encode(&m, buf, sizeof(buf)));
+}
+
+static void send_abort(struct nmti_ctl *c, uint16_t reason)
+{
+	struct nmti_abort m = { .reason = reason };
+	uint8_t buf[CTL_MSG_MAX];
+	int n = nmti_abort_encode(&m, buf, sizeof(buf));
+
+	if (c->src.fd >= 0)
+		nmti_msg_send(c->src.fd, buf, n); /* best effort: the sockets close next */
+}
+
+void nmti_ctl_abort(struct nmt_stream *s, uint16_t reason)
+{
+	send_abort(s->ctl, reason);
+	ctl_drop(s->ctl);
+}
+
+void nmti_ctl_bye(struct nmt_stream *s)
+{
+	if (!s->ctl->bye)
+		send_abort(s->ctl, NMT_WHY_NONE);
+	s->ctl->bye = true;
+}
+
+bool nmti_ctl_drained(struct nmt_stream *s)
+{
+	int n = 0;
+
+	return s->ctl->src.fd < 0 || ioctl(s->ctl->src.fd, SIOCOUTQ, &n) || !n;
+}
+
+bool nmti_ctl_peer_gone(const struct nmt_stream *s)
+{
+	return s->ctl && s->ctl->peer_gone;
+}
+
+void nmti_ctl_free(struct nmt_stream *s)
+{
+	struct nmti_ctl *c = s->ctl;
+	uint8_t drop[256];
+
+	if (!c)
+		return;
+	/* A socket closed with unread bytes sends a reset, which could overtake our last message. */
+	if (c->src.fd >= 0)
+		while (recv(c->src.fd, drop, sizeof(drop), MSG_DONTWAIT) > 0)
+			;
+	nmti_timer_cancel(s->dom, &c->grace);
+	ctl_drop(c);
+	s->ctl = NULL;
+	free(c);
+}
+
+int nmti_peer_fin(struct nmt_stream *s, uint64_t rx_offset)
+{
+	struct nmti_ctl *c = s->ctl;
+
+	if (s->tune.mode == NMT_MODE_RAW)
+		return 1;
+	if (!c)
+		return -ECONNRESET;
+	if (c->peer_fin)
+		return c->fin.offset == rx_offset ? 1 : -ECONNRESET;
+	if (c->src.fd < 0)
+		return -ECONNRESET;
+	if (!c->grace.slot)
+		nmti_timer_set(s->dom, &c->grace, nmti_deadline(FIN_GRACE));
+	return 0;
+}

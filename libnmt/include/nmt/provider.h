@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a provider or a memory kind gives to the core, and what it may ask of the core.
+ *
+ * This is an in-tree interface: it changes without notice, and NMT_PROVIDER_ABI counts the changes.
+ * The provider guide (docs/providers.md) says why each op exists.
+ *
+ * Division of labour. The core checks arguments, owns the life of a stream, waits, blocks, times
+ * out, negotiates, and gives events out. A provider moves bytes: each data op does what it can
+ * without waiting and answers -EAGAIN otherwise. When a reason to wait goes away, the provider
+ * sets rx_ready or tx_ready and calls nmti_tell() (events for the application) or nmti_work()
+ * (queued operations to go on with).
+ *
+ * Threads: every op runs on the thread that uses the domain, but query, which any thread may call.
+ */
+#ifndef NMT_PROVIDER_H
+#define NMT_PROVIDER_H
+
+#include <nmt/nmt.h>
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NMT_PROVIDER_ABI 1
+
+/* Circular list with a head, as in the kernel. */
+struct nmti_list {
+	struct nmti_list *next, *prev;
+};
+
+/* ---- memory kinds ------------------------------------------------------------------------- */
+
+struct nmt_mem_ops;
+
+struct nmt_mr {
+	struct nmt_ctx *ctx;
+	const struct nmt_mem_ops *ops;
+	struct nmti_list node;  /* in the context, under its lock */
+	void *cpu;              /* where the CPU sees byte 0; NULL: it does not */
+	uint64_t dev;           /* device address, for kinds that have one */
+	size_t size;
+	uint32_t access;        /* NMT_ACCESS_* */
+	uint32_t owned;         /* the kind allocated it and frees it */
+	uint32_t busy;          /* borrows and posts that name it; atomic */
+	void *priv;             /* of the kind */
+};
+
+/* Ops of a memory kind. A NULL op is "not supported". */
+struct nmt_mem_ops {
+	uint32_t kind;    /* enum nmt_mem_kind */
+	const char *name; /* "host" */
+
+	/* 0, or a negative errno and a reason for people. NULL: always usable. */
+	int (*probe)(struct nmt_ctx *ctx, char *reason, size_t len);
+
+	/* Fill cpu / dev / priv for mr->size zeroed bytes. -ENOMEM, -EOPNOTSUPP (log why). */
+	int (*alloc)(struct nmt_mr *mr);
+
+	/* Take over application memory at ADDR; -ENXIO: not of this kind (the next kind is asked). */
+	int (*reg)(struct nmt_mr *mr, void *addr);
+
+	/* Map a dma-buf. */
+	int (*import)(struct nmt_mr *mr, int fd, uint64_t offset);
+
+	/* Undo alloc, reg or import (mr->owned tells memory that alloc made). */
+	void (*free)(struct nmt_mr *mr);
+
+	/* Copy between CPU memory and the region; the range is checked. NULL: memcpy at mr->cpu. */
+	int (*copy_in)(struct nmt_mr *mr, uint64_t offset, const void *src, size_t len);
+	int (*copy_out)(const struct nmt_mr *mr, uint64_t offset, void *dst, size_t len);
+
+	/* A descriptor for the region as a dma-buf, which the caller closes. */
+	int (*export_fd)(const struct nmt_mr *mr, uint64_t *offset);
+
+	/* NUMA node of the memory (-1: any) and, for device memory, its PCI address. */
+	int (*locality)(const struct nmt_mr *mr, int *numa, char *pci, size_t len);
+};
+
+/* Add a kind to a context, before any region of it; the ops must outlive the context. -EEXIST. */
+int nmti_mem_kind_add(struct nmt_ctx *ctx, const struct nmt_mem_ops *ops);
+const struct nmt_mem_ops *nmti_mem_kind(struct nmt_ctx *ctx, uint32_t kind);
+
+/* Address for the CPU at OFFSET, or NULL when the bytes have to be staged. */
+static inline void *nmti_mr_cpu(const struct nmt_mr *mr, uint64_t offset)
+{
+	return mr->cpu ? (char *)mr->cpu + offset : NULL;
+}
+
+static inline void nmti_mr_hold(struct nmt_mr *mr)
+{
+	__atomic_fetch_add(&mr->busy, 1, __ATOMIC_RELAXED);
+}
+
+static inline void nmti_mr_drop(struct nmt_mr *mr)
+{
+	__atomic_fetch_sub(&mr->busy, 1, __ATOMIC_RELEASE);
+}
+
+/* ---- what the core offers: sources, timers, log ------------------------------------------- */
+
+/*
+ * A descriptor that the domain watches, edge-triggered. READY runs inside nmt_poll with the EPOLL*
+ * bits; it may unwatch and free any source, its own too. A second watch of a descriptor hands it
+ * over to the new source and reports anew what it is ready for.
+ */
+struct nmti_source {
+	void (*ready)(struct nmti_source *src, uint32_t events);
+	int fd;
+};
+int nmti_watch(struct nmt_domain *dom, struct nmti_source *src, uint32_t events);
+void nmti_unwatch(struct nmt_domain *dom, struct nmti_source *src);
+
+/* A deadline. FIRE runs inside nmt_poll at or after AT, once; it may set the timer again. */
+struct nmti_timer {
+	void (*fire)(struct nmti_timer *t);
+	int64_t at;
+	uint32_t slot; /* in the heap; 0: not set */
+};
+int nmti_timer_set(struct nmt_domain *dom, struct nmti_timer *t, int64_t at);
+void nmti_timer_cancel(struct nmt_domain *dom, struct nmti_timer *t);
+int64_t nmti_now(void); /* CLOCK_MONOTONIC, ns */
+
+/* One line for the context's sink. Check the level first where the arguments cost something. */
+void nmti_log(struct nmt_ctx *ctx, enum nmt_log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+bool nmti_log_on(const struct nmt_ctx *ctx, enum nmt_log_level level);
+
+/* ---- streams ------------------------------------------------------------------------------ */
+
+struct nmti_ctl;  /* control channel, core */
+struct nmti_boot; /* set-up in progress, core */
+
+/* One provider in a domain. */
+struct nmt_pdomain {
+	struct nmt_domain *dom;
+	struct nmt_ctx *ctx;
+	const struct nmt_provider_ops *ops;
+	char device[NMT_DEV_MAX]; /* empty: any */
+	void *priv;               /* of the provider */
+};
+
+/* Counters that the provider keeps, by stream; the core adds them up. */
+struct nmti_counters {
+	uint64_t tx_bytes, rx_bytes, tx_ops, rx_ops;
+	uint64_t tx_copied, rx_copied, tx_syscalls, rx_syscalls;
+	uint64_t zc_sends, zc_copied, stall_window, stall_memory;
+	uint64_t fallback_zerocopy, fallback_staging;
+};
+
+/* Attributes that live as long as the stream. */
+struct nmti_tuning {
+	int64_t send_timeout, recv_timeout, linger;
+	uint32_t send_depth, recv_depth;
+	uint32_t zerocopy_min;
+	uint32_t flags;      /* NMT_STREAM_* */
+	uint8_t recv_mode;   /* enum nmt_recv_mode */
+	uint8_t mode;        /* NMT_MODE_RAW or NMT_MODE_NEGOTIATED */
+	uint16_t rails;
+	uint32_t pool_reserve, pool_share; /* cells */
+};
+
+struct nmt_stream {
+	struct nmt_domain *dom;
+	struct nmt_ctx *ctx;
+	struct nmt_pdomain *pd;             /* once the provider is chosen */
+	const struct nmt_provider_ops *ops; /* = pd->ops */
+	void *priv;                         /* ops->stream_size bytes, zeroed, of the provider */
+	void *user;
+
+	/* Shared between provider and core. */
+	bool rx_ready;  /* provider: a receive may find bytes, the end or an error */
+	bool tx_ready;  /* provider: a send may find room */
+	bool rx_told;   /* core: READABLE was given since the last receive call */
+	bool tx_want;   /* core: a send found no room; tell WRITABLE */
+	bool rx_shut, tx_shut; /* the application ended this direction */
+	bool records;   /* record boundaries are on */
+	bool stalled;   /* provider: a receive waits for pool memory */
+	uint32_t posted; /* provider: posted receives that are not finished */
+	int error;      /* sticky: negative errno; bytes before it can still be received */
+	struct nmti_counters stat;
+	struct nmti_tuning tune;
+
+	/* Core only. */
+	uint8_t state;   /* enum nmt_stream_state, or NMTI_STATE_* */
+	uint8_t owe;     /* NMTI_OWE_*: events that the application has not had yet */
+	uint16_t why;    /* enum nmt_reason */
+	int close_status;
+	struct nmti_list tell, work, all;
+	struct nmti_ctl *ctl;
+	struct nmti_boot *boot;
+	struct nmti_timer closer;
+	int64_t bye_by;
+	uint32_t held;       /* pool cells */
+	uint32_t loan_first; /* loans, 0: none */
+	uint64_t lent;       /* bytes on loan */
+};
+
+/*
+ * Put the stream on the domain's list of those with events, or with work to go on with. Cheap, may
+ * be called any number of times.
+ */
+void nmti_tell(struct nmt_stream *s);
+void nmti_work(struct nmt_stream *s);
+
+/*
+ * The stream broke: remember ERR (the first one counts), owe NMT_EV_ERROR. The provider logs the
+ * cause before, as it alone knows it; receives still give what arrived before the break.
+ */
+void nmti_stream_fail(struct nmt_stream *s, int err);
+
+/* The path that attach was asked for is up (0) or cannot be brought up (negative errno). */
+void nmti_path_up(struct nmt_stream *s, int status);
+
+/* ops->close has finished: STATUS is what NMT_EV_CLOSED says. The core then calls ops->detach. */
+void nmti_stream_closed(struct nmt_stream *s, int status);
+
+/*
+ * The peer's orderly end, as the control channel tells it. RX_OFFSET: stream bytes received so far.
+ * 1: the end of the stream is here; 0: not yet, the core will set rx_ready and tell when it knows;
+ * -ECONNRESET: the path ended elsewhere. Raw streams: 1 always.
+ */
+int nmti_peer_fin(struct nmt_stream *s, uint64_t rx_offset);
+
+/* The sending direction ended after TX_OFFSET stream bytes: tell the peer. No-op on raw streams. */
+void nmti_send_fin(struct nmt_stream *s, uint64_t tx_offset, uint64_t records);
+
+/*
+ * Header in front of each run of payload on a data socket with records (docs/wire.md). LEN 0 only
+ * with EOR. nmti_rec_get: -EPROTO when HDR is none.
+ */
+void nmti_rec_put(uint8_t hdr[8], uint32_t len, bool eor);
+int nmti_rec_get(const uint8_t hdr[8], uint32_t *len, bool *eor);
+
+/* ---- receive memory and loans ------------------------------------------------------------- */
+
+struct nmti_cell {
+	struct nmt_mr *mr;
+	uint64_t offset;    /* of the cell in its region */
+	struct nmti_cell *next;
+	struct nmt_stream *owner;
+	uint32_t refs;      /* loans, and one while the provider fills it */
+};
+
+/* Bytes in each cell of the domain. */
+uint32_t nmti_cell_size(const struct nmt_domain *dom);
+
+/*
+ * Take a cell (refs = 1) within the stream's reserve and share; NULL: not now, and s->stalled is
+ * set; the core tells the stream when it may try again.
+ */
+struct nmti_cell *nmti_cell_get(struct nmt_stream *s);
+void nmti_cell_put(struct nmti_cell *cell); /* drop one reference */
+
+/*
+ * Lend LEN bytes at POS of a cell: fills FRAG and takes a reference. -ENOMEM.
+ * nmti_release: all or nothing, -EINVAL for a token that is no loan of this stream.
+ */
+int nmti_lend(struct nmt_stream *s, struct nmti_cell *cell, uint32_t pos, uint32_t len,
+	      uint32_t flags, struct nmt_frag *frag);
+int nmti_release(struct nmt_stream *s, const struct nmt_frag *frags, int n);
+
+/* Copy between regions of any kinds, through the staging memory where the CPU reaches neither. */
+int nmti_mr_move(struct nmt_domain *dom, struct nmt_mr *dst, uint64_t dst_off,
+		 const struct nmt_mr *src, uint64_t src_off, size_t len);
+
+/* Host memory of the domain for one copy at a time through the CPU; *LEN says how much. */
+void *nmti_staging(struct nmt_domain *dom, size_t *len);
+
+/* ---- a provider --------------------------------------------------------------------------- */
+
+/* What attach gets: the TCP connection that is, or carries, the data, or the peer's address blob. */
+struct nmti_path {
+	int fd;             /* connected, non-blocking; the provider's from now on. -1: none */
+	bool server;        /* this side accepted */
+	const void *blob;   /* of the peer */
+	uint32_t blob_len;
+};
+
+typedef int nmti_info_fn(void *arg, const struct nmt_info *info);
+
+struct nmt_provider_ops {
+	uint32_t abi;  /* NMT_PROVIDER_ABI */
+	uint32_t size; /* of this struct */
+	const char *name;
+	uint64_t caps;         /* what it has at best */
+	uint32_t rank;         /* order for "auto", small is better */
+	uint32_t default_mode; /* NMT_MODE_RAW or NMT_MODE_NEGOTIATED */
+	uint32_t max_rails;
+	size_t stream_size;    /* bytes of stream->priv */
+
+	/* -- discovery -- */
+
+	/* EMIT one nmt_info a device (status and reason set), stop when it answers non-zero. */
+	int (*query)(struct nmt_ctx *ctx, nmti_info_fn *emit, void *arg);
+
+	/* -- domain -- */
+
+	/* Open on pd->device. -ENODEV: no such device. */
+	int (*open)(struct nmt_pdomain *pd);
+	/* Close; no stream of it is left. */
+	void (*close)(struct nmt_pdomain *pd);
+	/* Poll completions, a budget at most; returns how many. NULL: sources tell everything. */
+	int (*progress)(struct nmt_pdomain *pd);
+	/* Before sleep: arm completion interrupts. -EAGAIN: something came, progress again. NULL: 0. */
+	int (*arm)(struct nmt_pdomain *pd);
+	/* Make a region known to the device; *HANDLE is kept by the core until unmap. NULL: nothing to do. */
+	int (*map)(struct nmt_pdomain *pd, struct nmt_mr *mr, void **handle);
+	void (*unmap)(struct nmt_pdomain *pd, struct nmt_mr *mr, void *handle);
+
+	/* -- set-up and tear-down of a stream -- */
+
+	/* Address blob for HELLO (client) or SELECT (server); returns its length. NULL: 0. */
+	int (*offer)(struct nmt_stream *s, void *blob, uint32_t cap);
+	/*
+	 * Bring the path up. Ends, now or later, with nmti_path_up(). Takes path->fd over also when
+	 * it fails. Kernel providers get the data socket, RMA providers the peer's blob.
+	 */
+	int (*attach)(struct nmt_stream *s, const struct nmti_path *path);
+	/* End a direction: SHUT_WR after all that was accepted; SHUT_RD: discard. */
+	int (*shutdown)(struct nmt_stream *s, int how);
+	/*
+	 * Close in order, as nmt_close(): send what was accepted, make sure that it arrived, give
+	 * borrows and posts back, then nmti_stream_closed(). Called once.
+	 */
+	void (*close_stream)(struct nmt_stream *s);
+	/* Break the path: no peer writes to, and no device reads from, memory after this returns. */
+	void (*abort)(struct nmt_stream *s);
+	/* Free everything in priv. After abort or nmti_stream_closed. */
+	void (*detach)(struct nmt_stream *s);
+
+	/* -- data: never wait; arguments are checked -- */
+
+	ssize_t (*send)(struct nmt_stream *s, const struct iovec *iov, int n, int flags);
+	ssize_t (*recv)(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
+			int *out_flags);
+	int (*send_mr)(struct nmt_stream *s, const struct nmt_frag *frags, int n, int flags,
+		       uint64_t cookie);
+	int (*recv_frags)(struct nmt_stream *s, struct nmt_frag *frags, int max);
+	int (*release)(struct nmt_stream *s, const struct nmt_frag *frags, int n);
+	int (*recv_into)(struct nmt_stream *s, struct nmt_mr *mr, uint64_t offset, size_t len,
+			 int flags, uint64_t cookie);
+	int (*recv_cancel)(struct nmt_stream *s, uint64_t cookie);
+	int (*flush)(struct nmt_stream *s, uint64_t cookie);
+
+	/* Go on with queued operations, a budget of them at most; true: there is more to do now. */
+	bool (*work)(struct nmt_stream *s, uint32_t budget);
+	/* Take up to MAX finished operations as events (type, status, cookie, len, flags are filled). */
+	int (*reap)(struct nmt_stream *s, struct nmt_event *ev, int max);
+
+	/* -- observation and options -- */
+
+	int (*setopt)(struct nmt_stream *s, enum nmt_opt opt, const void *val, size_t len);
+	int (*getopt)(struct nmt_stream *s, enum nmt_opt opt, void *val, size_t *len);
+	/* Fill what the provider knows: device, caps, waits, unsent, unacked. */
+	void (*info)(const struct nmt_stream *s, struct nmt_stream_info *info);
+	/* Socket for other event loops. -EOPNOTSUPP. */
+	int (*fd)(struct nmt_stream *s);
+};
+
+/*
+ * A module libnmt-<name>.so exports this function; it is asked once a context.
+ * NULL or a wrong ABI number: the module is refused, with a log line.
+ */
+#define NMT_PROVIDER_MODULE_SYMBOL "nmt_provider_module"
+typedef const struct nmt_provider_ops *nmt_provider_module_fn(void);
+
+/*
+ * Add a provider to a context, before the first domain; one of the same name is replaced. The ops
+ * are copied and missing ones filled with the defaults. For modules and tests.
+ */
+int nmti_provider_add(struct nmt_ctx *ctx, const struct nmt_provider_ops *ops);
+const struct nmt_provider_ops *nmti_provider_find(struct nmt_ctx *ctx, const char *name);
+
+/* Fill every NULL op of OPS that the core calls without looking with one that says -EOPNOTSUPP. */
+void nmti_provider_defaults(struct nmt_provider_ops *ops);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

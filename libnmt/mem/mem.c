@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Memory regions: the table of kinds, and the public calls on regions. */
+#include <stdlib.h>
+
+#include "internal.h"
+#include "mem/mem.h"
+
+static const struct nmt_mem_ops *const builtin[] = { &nmti_mem_host, &nmti_mem_huge };
+
+void nmti_mem_init(struct nmt_ctx *ctx)
+{
+	for (size_t i = 0; i < ARRAY_LEN(builtin); i++)
+		ctx->kinds[ctx->nkinds++] = builtin[i];
+}
+
+static const struct nmt_mem_ops *kind_locked(struct nmt_ctx *ctx, uint32_t kind)
+{
+	for (int i = 0; i < ctx->nkinds; i++)
+		if (ctx->kinds[i]->kind == kind)
+			return ctx->kinds[i];
+	return NULL;
+}
+
+const struct nmt_mem_ops *nmti_mem_kind(struct nmt_ctx *ctx, uint32_t kind)
+{
+	const struct nmt_mem_ops *ops;
+
+	if (kind == NMT_MEM_DEFAULT)
+		kind = NMT_MEM_HOST;
+	pthread_mutex_lock(&ctx->lock);
+	ops = kind_locked(ctx, kind);
+	pthread_mutex_unlock(&ctx->lock);
+	return ops;
+}
+
+int nmti_mem_kind_add(struct nmt_ctx *ctx, const struct nmt_mem_ops *ops)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&ctx->lock);
+	if (kind_locked(ctx, ops->kind))
+		rc = -EEXIST;
+	else if (ctx->nkinds == NMTI_KINDS_MAX)
+		rc = -ENOSPC;
+	else
+		ctx->kinds[ctx->nkinds++] = ops;
+	pthread_mutex_unlock(&ctx->lock);
+	return rc;
+}
+
+static int args_check(struct nmt_ctx *ctx, size_t size, uint32_t access, struct nmt_mr **out)
+{
+	if (!ctx || !out || !size || !access || access & ~NMT_ACCESS_ALL)
+		return -EINVAL;
+	return 0;
+}
+
+static struct nmt_mr *mr_new(struct nmt_ctx *ctx, size_t size, uint32_t access)
+{
+	struct nmt_mr *mr = calloc(1, sizeof(*mr));
+
+	if (!mr)
+		return NULL;
+	mr->ctx = ctx;
+	mr->size = size;
+	mr->access = access;
+	nmti_list_init(&mr->node);
+	return mr;
+}
+
+static int mr_publish(struct nmt_mr *mr, struct nmt_mr **out)
+{
+	pthread_mutex_lock(&mr->ctx->lock);
+	nmti_list_add_tail(&mr->node, &mr->ctx->mrs);
+	pthread_mutex_unlock(&mr->ctx->lock);
+	*out = mr;
+	return 0;
+}
+
+int nmti_mr_new(struct nmt_ctx *ctx, const struct nmt_mem_ops *ops, size_t size, uint32_t access,
+		struct nmt_mr **out)
+{
+	struct nmt_mr *mr = mr_new(ctx, size, access);
+	int rc;
+
+	if (!mr)
+		return -ENOMEM;
+	mr->ops = ops;
+	mr->owned = 1;
+	rc = ops->alloc(mr);
+	if (rc) {
+		free(mr);
+		return rc;
+	}
+	*out = mr;
+	return 0;
+}
+
+void nmti_mr_free(struct nmt_mr *mr)
+{
+	if (mr->ops->free)
+		mr->ops->free(mr);
+	free(mr);
+}
+
+int nmt_mr_alloc(struct nmt_ctx *ctx, enum nmt_mem_kind kind, size_t size, uint32_t access,
+		 struct nmt_mr **out)
+{
+	const struct nmt_mem_ops *ops;
+	struct nmt_mr *mr;
+	int rc = args_check(ctx, size, access, out);
+
+	if (rc)
+		return rc;
+	ops = nmti_mem_kind(ctx, kind);
+	if (!ops && kind > NMT_MEM_DMABUF)
+		return -EINVAL;
+	if (!ops || !ops->alloc) {
+		nmti_err(ctx, "memory kind %d is not in this build (nmt_info lists the kinds)", kind);
+		return -EOPNOTSUPP;
+	}
+	rc = nmti_mr_new(ctx, ops, size, access, &mr);
+	return rc ? rc : mr_publish(mr, out);
+}
+
+/* Ask the kinds, the most special first, whose address this is. */
+static int mr_detect(struct nmt_mr *mr, void *addr)
+{
+	int rc = -ENXIO;
+
+	for (int i = mr->ctx->nkinds - 1; i >= 0 && rc == -ENXIO; i--) {
+		mr->ops = mr->ctx->kinds[i];
+		if (mr->ops->reg)
+			rc = mr->ops->reg(mr, addr);
+	}
+	return rc;
+}
+
+int nmt_mr_reg(struct nmt_ctx *ctx, void *addr, size_t size, uint32_t access, struct nmt_mr **out)
+{
+	struct nmt_mr *mr;
+	int rc = args_check(ctx, size, access, out);
+
+	if (rc)
+		return rc;
+	if (!addr || (uintptr_t)addr + size < (uintptr_t)addr)
+		return -EFAULT;
+	mr = mr_new(ctx, size, access);
+	if (!mr)
+		return -ENOMEM;
+	rc = mr_detect(mr, addr);
+	if (rc) {
+		free(mr);
+		return rc;
+	}
+	return mr_publish(mr, out);
+}
+
+int nmt_mr_import(struct nmt_ctx *ctx, int fd, uint64_t offset, size_t size, uint32_t access,
+		  struct nmt_mr **out)
+{
+	const struct nmt_mem_ops *ops;
+	struct nmt_mr *mr;
+	int rc = args_check(ctx, size, access, out);
+
+	if (rc)
+		return rc;
+	ops = nmti_mem_kind(ctx, NMT_MEM_DMABUF);
+	if (!ops || !ops->import) {
+		nmti_err(ctx, "dma-buf import is not in this build");
+		return -EOPNOTSUPP;
+	}
+	mr = mr_new(ctx, size, access);
+	if (!mr)
+		return -ENOMEM;
+	mr->ops = ops;
+	rc = ops->import(mr, fd, offset);
+	if (rc) {
+		free(mr);
+		return rc;
+	}
+	return mr_publish(mr, out);
+}
+
+int nmt_mr_close(struct nmt_mr *mr)
+{
+	if (!mr)
+		return -EINVAL;
+	if (nmti_list_empty(&mr->node)) /* pool memory: seen in fragments, the domain's */
+		return -EBUSY;
+	if (__atomic_load_n(&mr->busy, __ATOMIC_ACQUIRE))
+		return -EBUSY;
+	pthread_mutex_lock(&mr->ctx->lock);
+	nmti_list_del(&mr->node);
+	pthread_mutex_unlock(&mr->ctx->lock);
+	nmti_mr_free(mr);
+	return 0;
+}
+
+void *nmt_mr_addr(const struct nmt_mr *mr)
+{
+	return mr ? mr->cpu : NULL;
+}
+
+size_t nmt_mr_size(const struct nmt_mr *mr)
+{
+	return mr ? mr->size : 0;
+}
+
+enum nmt_mem_kind nmt_mr_kind(const struct nmt_mr *mr)
+{
+	return mr ? (enum nmt_mem_kind)mr->ops->kind : NMT_MEM_DEFAULT;
+}
+
+static bool outside(const struct nmt_mr *mr, uint64_t offset, size_t len)
+{
+	return offset > mr->size || len > mr->size - offset;
+}
+
+int nmti_mr_check(const struct nmt_stream *s, const struct nmt_mr *mr, uint64_t offset, size_t len,
+		  uint32_t access)
+{
+	if (!mr || mr->ctx != s->ctx)
+		return -EINVAL;
+	if (outside(mr, offset, len))
+		return -EFAULT;
+	return mr->access & access ? 0 : -EACCES;
+}
+
+int nmt_mr_read(const struct nmt_mr *mr, uint64_t offset, void *dst, size_t len)
+{
+	if (!mr || (!dst && len))
+		return -EINVAL;
+	if (outside(mr, offset, len))
+		return -EFAULT;
+	if (mr->ops->copy_out)
+		return mr->ops->copy_out(mr, offset, dst, len);
+	if (len)
+		memcpy(dst, (const char *)mr->cpu + offset, len);
+	return 0;
+}
+
+int nmt_mr_write(struct nmt_mr *mr, uint64_t offset, const void *src, size_t len)
+{
+	if (!mr || (!src && len))
+		return -EINVAL;
+	if (outside(mr, offset, len))
+		return -EFAULT;
+	if (mr->ops->copy_in)
+		return mr->ops->copy_in(mr, offset, src, len);
+	if (len)
+		memcpy((char *)mr->cpu + offset, src, len);
+	return 0;
+}

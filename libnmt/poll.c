@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Waiting: nmt_poll spins, then sleeps; nmt_domain_arm lends the domain to another event loop.
+ *
+ * A harvest collects sources, deadlines and completions and moves the streams that have something
+ * to say from "tell" to "now"; events are given out from "now", a budget a stream. What a stream
+ * has beyond its budget waits for the next harvest, so that no stream waits behind more than one
+ * budget of another, and a stream that always has bytes cannot keep the domain from its sources.
+ */
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Below this a spin is not worth the clock readings. */
+#define SPIN_MIN INT64_C(1000)
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+static bool pending(const struct nmt_domain *dom)
+{
+	return !nmti_list_empty(&dom->now) || !nmti_list_empty(&dom->tell) ||
+	       !nmti_list_empty(&dom->work) || !nmti_list_empty(&dom->listeners_told) ||
+	       dom->woken;
+}
+
+static void run_work(struct nmt_domain *dom)
+{
+	struct nmti_list round, *node;
+
+	nmti_list_init(&round);
+	nmti_list_splice_tail(&dom->work, &round);
+	while ((node = nmti_list_pop(&round))) {
+		struct nmt_stream *s = nmti_container(node, struct nmt_stream, work);
+
+		if (s->ops->work(s, dom->budget))
+			nmti_work(s);
+	}
+}
+
+static void run_providers(struct nmt_domain *dom)
+{
+	for (int i = 0; i < dom->npd; i++)
+		if (dom->pd[i].ops->progress)
+			dom->pd[i].ops->progress(&dom->pd[i]);
+}
+
+/* One pass over everything that may have happened, waiting at most TIMEOUT for it. */
+static int pass(struct nmt_domain *dom, int64_t timeout)
+{
+	int n = nmti_reactor_wait(dom, timeout);
+
+	if (n < 0)
+		return n;
+	nmti_timers_run(dom);
+	run_providers(dom);
+	run_work(dom);
+	return 0;
+}
+
+/* Providers that interrupt must be armed before a sleep; one that has something forbids it. */
+static bool may_sleep(struct nmt_domain *dom)
+{
+	for (int i = 0; i < dom->npd; i++)
+		if (dom->pd[i].ops->arm && dom->pd[i].ops->arm(&dom->pd[i]))
+			return false;
+	return true;
+}
+
+/* Spin until something comes or UNTIL. */
+static int spin(struct nmt_domain *dom, int64_t until)
+{
+	int rc;
+
+	do {
+		rc = pass(dom, 0);
+		if (rc || pending(dom))
+			return rc;
+		dom->stat.spins++;
+		cpu_relax();
+	} while (nmti_now() < until);
+	return 0;
+}
+
+/*
+ * As an adaptive mutex does: a sleep so short that the longest spin would have seen its end asks
+ * for that spin again; a long one halves it.
+ */
+static int sleep_until(struct nmt_domain *dom, int64_t now, int64_t deadline)
+{
+	int64_t next = nmti_min64(deadline, nmti_timers_next(dom));
+	int64_t timeout = next == INT64_MAX ? -1 : next > now ? next - now : 0;
+	int rc;
+
+	if (!may_sleep(dom))
+		timeout = 0;
+	if (timeout)
+		dom->stat.sleeps++;
+	rc = pass(dom, timeout);
+	if (dom->spin_max <= 0)
+		return rc;
+	if (nmti_now() - now < dom->spin_max)
+		dom->spin = dom->spin_max;
+	else
+		dom->spin = dom->spin / 2 < SPIN_MIN ? 0 : dom->spin / 2;
+	return rc;
+}
+
+/* Wait for the first thing to happen. DEADLINE INT64_MAX: for ever; 0: do not wait. */
+static int harvest(struct nmt_domain *dom, int64_t deadline)
+{
+	int64_t now, until;
+	int rc;
+
+	if (deadline == 0 || pending(dom))
+		return pass(dom, 0);
+	if (dom->spin_max <= 0 && deadline == INT64_MAX && !dom->timers.count)
+		return sleep_until(dom, 0, deadline);
+	now = nmti_now();
+	if (now >= deadline)
+		return pass(dom, 0);
+	if (dom->spin > 0) {
+		until = dom->spin_always ? deadline : nmti_min64(now + dom->spin, deadline);
+		rc = spin(dom, until);
+		if (rc || pending(dom) || until == deadline)
+			return rc;
+		now = nmti_now();
+	}
+	return sleep_until(dom, now, deadline);
+}
+
+int nmti_progress(struct nmt_domain *dom, int64_t timeout)
+{
+	return harvest(dom, timeout ? nmti_deadline(timeout) : 0);
+}
+
+int nmti_block(struct nmt_domain *dom, int64_t deadline)
+{
+	int rc;
+
+	if (deadline != INT64_MAX && nmti_now() >= deadline)
+		return -EAGAIN;
+	if (!nmti_list_empty(&dom->work))
+		return pass(dom, 0);
+	/* Events that the application has not taken must not keep a blocking call from sleeping. */
+	nmti_list_splice_tail(&dom->tell, &dom->now);
+	rc = dom->spin > 0 ? spin(dom, nmti_min64(nmti_now() + dom->spin, deadline)) : 0;
+	if (rc || !nmti_list_empty(&dom->tell) || !nmti_list_empty(&dom->work))
+		return rc;
+	return sleep_until(dom, nmti_now(), deadline);
+}
+
+/* ---- giving events out ---- */
+
+static int emit_listeners(struct nmt_domain *dom, struct nmt_event *ev, int max)
+{
+	struct nmti_list *node;
+	int n = 0;
+
+	while (n < max && (node = nmti_list_pop(&dom->listeners_told)))
+		n += nmti_listener_events(nmti_container(node, struct nmt_listener, told), ev + n);
+	return n;
+}
+
+static int emit_streams(struct nmt_domain *dom, struct nmt_event *ev, int max)
+{
+	struct nmti_list *node;
+	int n = 0;
+
+	while (n < max && (node = nmti_list_pop(&dom->now))) {
+		struct nmt_stream *s = nmti_container(node, struct nmt_stream, tell);
+		int room = max - n;
+
+		n += nmti_stream_events(s, ev + n,
+					room < (int)dom->budget ? room : (int)dom->budget);
+	}
+	return n;
+}
+
+static int emit(struct nmt_domain *dom, struct nmt_event *ev, int max)
+{
+	int n = emit_listeners(dom, ev, max);
+
+	n += emit_streams(dom, ev + n, max - n);
+	dom->stat.events += (uint64_t)n;
+	return n;
+}
+
+int nmt_poll(struct nmt_domain *dom, struct nmt_event *ev, int max, int64_t timeout)
+{
+	int64_t deadline;
+	int n, rc;
+
+	if (!dom || !ev || max < 1)
+		return -EINVAL;
+	deadline = timeout == 0 ? 0 : timeout < 0 ? INT64_MAX : nmti_deadline(timeout);
+	for (;;) {
+		rc = 0;
+		if (nmti_list_empty(&dom->now)) {
+			rc = harvest(dom, deadline);
+			nmti_list_splice_tail(&dom->tell, &dom->now);
+		}
+		n = emit(dom, ev, max);
+		if (n || rc)
+			return n ? n : rc;
+		if (dom->woken || deadline == 0)
+			break;
+		if (deadline != INT64_MAX && nmti_now() >= deadline)
+			break;
+	}
+	dom->woken = false;
+	return 0;
+}
+
+static int timerfd_follow(struct nmt_domain *dom)
+{
+	struct itimerspec it = { 0 };
+	int64_t at = nmti_timers_next(dom);
+
+	if (at == INT64_MAX)
+		at = 0;
+	if (at == dom->timerfd_at)
+		return 0;
+	it.it_value.tv_sec = at / NMTI_NSEC;
+	it.it_value.tv_nsec = at % NMTI_NSEC;
+	if (timerfd_settime(dom->timer_src.fd, TFD_TIMER_ABSTIME, &it, NULL))
+		return -errno;
+	dom->timerfd_at = at;
+	return 0;
+}
+
+int nmt_domain_arm(struct nmt_domain *dom, int *fd)
+{
+	int rc;
+
+	if (!dom || !fd)
+		return -EINVAL;
+	if (!pending(dom)) {
+		rc = pass(dom, 0);
+		if (rc)
+			return rc;
+	}
+	if (pending(dom) || !may_sleep(dom))
+		return -EAGAIN;
+	*fd = dom->epfd;
+	return timerfd_follow(dom);
+}
+
+int nmt_wake(struct nmt_domain *dom)
+{
+	uint64_t one = 1;
+	int saved = errno, rc = 0;
+
+	if (!dom)
+		return -EINVAL;
+	if (write(dom->wake_src.fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		rc = -errno;
+	errno = saved;
+	return rc;
+}

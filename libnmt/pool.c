@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Receive memory of a domain: cells of one size, allocated in slabs when first needed.
+ *
+ * Each stream has a reserve that nobody else can take, and a share that it cannot exceed. Cells
+ * beyond the reserves come out of one shared budget. Memory follows demand: a reserve costs
+ * address space only once it is used.
+ */
+#include <stdlib.h>
+
+#include "internal.h"
+#include "mem/mem.h"
+
+#define POOL_DEFAULT (UINT64_C(256) << 20)
+#define CELL_DEFAULT (128u << 10)
+#define CELL_MIN (4u << 10)
+#define CELL_MAX (16u << 20)
+#define SLAB_BYTES (UINT64_C(2) << 20)
+#define STAGING_BYTES (256u << 10)
+
+struct nmti_slab {
+	struct nmti_slab *next;
+	struct nmt_mr *mr;
+	struct nmti_cell cell[];
+};
+
+int nmti_pool_init(struct nmt_domain *dom, const struct nmt_domain_attr *attr)
+{
+	struct nmti_pool *pool = &dom->pool;
+
+	pool->cell_size = attr->cell_size ? attr->cell_size : CELL_DEFAULT;
+	if (pool->cell_size < CELL_MIN || pool->cell_size > CELL_MAX ||
+	    pool->cell_size & (pool->cell_size - 1))
+		return -EINVAL;
+	pool->shared_max = (attr->pool_size ? attr->pool_size : POOL_DEFAULT) / pool->cell_size;
+	pool->kind = attr->pool_kind ? (enum nmt_mem_kind)attr->pool_kind : NMT_MEM_HOST;
+	if (!nmti_mem_kind(dom->ctx, pool->kind)) {
+		nmti_err(dom->ctx, "domain %s: pool memory kind %d is not in this build",
+			 dom->spec, (int)pool->kind);
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+void nmti_pool_fini(struct nmt_domain *dom)
+{
+	struct nmti_slab *slab;
+
+	while ((slab = dom->pool.slabs)) {
+		dom->pool.slabs = slab->next;
+		nmti_mr_free(slab->mr);
+		free(slab);
+	}
+	free(dom->staging);
+}
+
+static void slab_cut(struct nmti_pool *pool, struct nmti_slab *slab, uint32_t count)
+{
+	while (count--) {
+		struct nmti_cell *cell = &slab->cell[count];
+
+		cell->mr = slab->mr;
+		cell->offset = (uint64_t)count * pool->cell_size;
+		cell->next = pool->free;
+		pool->free = cell;
+	}
+}
+
+static int pool_grow(struct nmt_domain *dom)
+{
+	struct nmti_pool *pool = &dom->pool;
+	uint32_t count = (uint32_t)(SLAB_BYTES / pool->cell_size);
+	struct nmti_slab *slab;
+	int rc;
+
+	count = count ? count : 1;
+	slab = calloc(1, sizeof(*slab) + count * sizeof(slab->cell[0]));
+	if (!slab)
+		return -ENOMEM;
+	rc = nmti_mr_new(dom->ctx, nmti_mem_kind(dom->ctx, pool->kind),
+			 (size_t)count * pool->cell_size, NMT_ACCESS_ALL, &slab->mr);
+	if (rc) {
+		nmti_err(dom->ctx, "domain %s: no memory for the receive pool: %s", dom->spec,
+			 nmt_strerror(rc));
+		free(slab);
+		return rc;
+	}
+	slab->next = pool->slabs;
+	pool->slabs = slab;
+	pool->cells += count;
+	slab_cut(pool, slab, count);
+	return 0;
+}
+
+void nmti_pool_join(struct nmt_stream *s)
+{
+	s->dom->pool.reserved += s->tune.pool_reserve;
+}
+
+void nmti_pool_leave(struct nmt_stream *s)
+{
+	s->dom->pool.reserved -= s->tune.pool_reserve;
+}
+
+uint32_t nmti_cell_size(const struct nmt_domain *dom)
+{
+	return dom->pool.cell_size;
+}
+
+static bool may_take(struct nmt_stream *s)
+{
+	struct nmti_pool *pool = &s->dom->pool;
+
+	if (s->held < s->tune.pool_reserve)
+		return true;
+	return s->held < s->tune.pool_share && pool->shared < pool->shared_max;
+}
+
+struct nmti_cell *nmti_cell_get(struct nmt_stream *s)
+{
+	struct nmti_pool *pool = &s->dom->pool;
+	struct nmti_cell *cell;
+
+	if (!may_take(s) || (!pool->free && pool_grow(s->dom))) {
+		s->stalled = true;
+		s->stat.stall_memory++;
+		return NULL;
+	}
+	cell = pool->free;
+	pool->free = cell->next;
+	cell->refs = 1;
+	cell->owner = s;
+	if (s->held++ >= s->tune.pool_reserve)
+		pool->shared++;
+	pool->held++;
+	return cell;
+}
+
+/* The stream may receive again; one that waits only for shared memory holds its own reserve, so
+ * that its next release comes from itself. */
+static void unstall(struct nmt_stream *s)
+{
+	if (!s->stalled || !may_take(s))
+		return;
+	s->stalled = false;
+	s->rx_told = false;
+	if (s->posted)
+		nmti_work(s);
+	nmti_tell(s);
+}
+
+void nmti_cell_put(struct nmti_cell *cell)
+{
+	struct nmt_stream *s = cell->owner;
+	struct nmti_pool *pool = &s->dom->pool;
+
+	if (--cell->refs)
+		return;
+	if (--s->held >= s->tune.pool_reserve)
+		pool->shared--;
+	pool->held--;
+	cell->owner = NULL;
+	cell->next = pool->free;
+	pool->free = cell;
+	unstall(s);
+}
+
+void *nmti_staging(struct nmt_domain *dom, size_t *len)
+{
+	if (!dom->staging)
+		dom->staging = malloc(STAGING_BYTES);
+	*len = STAGING_BYTES;
+	return dom->staging;
+}
+
+int nmti_mr_move(struct nmt_domain *dom, struct nmt_mr *dst, uint64_t dst_off,
+		 const struct nmt_mr *src, uint64_t src_off, size_t len)
+{
+	size_t room;
+	char *bounce;
+	int rc = 0;
+
+	if (src->cpu)
+		return nmt_mr_write(dst, dst_off, nmti_mr_cpu(src, src_off), len);
+	if (dst->cpu)
+		return nmt_mr_read(src, src_off, nmti_mr_cpu(dst, dst_off), len);
+	bounce = nmti_staging(dom, &room);
+	if (!bounce)
+		return -ENOMEM;
+	for (size_t done = 0, n; done < len && !rc; done += n) {
+		n = len - done < room ? len - done : room;
+		rc = nmt_mr_read(src, src_off + done, bounce, n);
+		if (!rc)
+			rc = nmt_mr_write(dst, dst_off + done, bounce, n);
+	}
+	return rc;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Shared by the files that set streams up: connect.c listener.c greet.c bootstrap.c rendezvous.c ctl.c. */
+#ifndef NMTI_SETUP_H
+#define NMTI_SETUP_H
+
+#include "bootwire.h"
+#include "internal.h"
+
+/* A byte buffer that fills up to one message at a time, so that what follows stays in the socket. */
+struct nmti_inbox {
+	uint32_t have;
+	bool magic; /* the opener was read */
+	uint8_t buf[NMTI_MSG_MAX];
+};
+
+/*
+ * Read on. > 0: a whole message of that length is in buf (take it with nmti_inbox_next);
+ * -EAGAIN; -ECONNRESET: the peer is gone; -EPROTO and the codec's errors.
+ */
+int nmti_inbox_read(struct nmti_inbox *in, int fd, uint32_t limit);
+void nmti_inbox_next(struct nmti_inbox *in);
+
+/* Send a whole small message on a fresh socket: 0 or a negative errno. */
+int nmti_msg_send(int fd, const void *msg, int len);
+
+enum nmti_boot_step {
+	BOOT_RESOLVE,  /* client: looking up the name */
+	BOOT_CONNECT,  /* client: TCP connect */
+	BOOT_SELECT,   /* client: HELLO is sent */
+	BOOT_DATA,     /* client: the data socket connects */
+	BOOT_JOINED,   /* client: JOIN is sent, waits for CONFIRM */
+	BOOT_JOIN,     /* server: SELECT is sent, waits for JOIN */
+	BOOT_CONFIRM,  /* server: CONFIRM is sent, waits for the client's */
+};
+
+/* A stream being set up. Freed when it is open. */
+struct nmti_boot {
+	struct nmt_stream *s;
+	struct nmti_list node;     /* server in BOOT_JOIN: dom->boots */
+	enum nmti_boot_step step;
+	struct nmti_source src;    /* look-up, then the (control) connection; fd -1: none */
+	struct nmti_source data;   /* client: the data socket */
+	struct nmti_timer timer;
+	struct nmt_stream_attr attr;
+	char *strings;             /* of attr */
+	char name[NMTI_HOST_MAX + 8]; /* whom to connect to, for messages */
+	struct nmti_lookup *lookup;
+	struct nmti_addr addr[NMTI_ADDRS_MAX];
+	int naddr, at;
+	int last_error;
+	struct nmt_pdomain *pd;
+	uint8_t session[16], token[16];
+	uint64_t features;
+	struct nmti_inbox in;
+};
+
+struct nmti_boot *nmti_boot_new(struct nmt_stream *s, const struct nmt_stream_attr *attr);
+/* The set-up failed: log WHAT, tell the peer WHY if it can be told, fail the stream. */
+void nmti_boot_fail(struct nmti_boot *b, int err, enum nmt_reason why, const char *what);
+/* Client: the control connection is up. */
+void nmti_boot_client(struct nmti_boot *b);
+/* Server: FD said HELLO. Takes FD over. */
+int nmti_boot_server(struct nmt_stream *s, const struct nmt_stream_attr *attr, int fd,
+		     const struct nmti_hello *hello);
+/* The data socket for a stream in BOOT_JOIN came. Takes FD over. */
+void nmti_boot_join(struct nmti_boot *b, int fd);
+/* What a stream with ATTR offers and requires. */
+uint64_t nmti_features(const struct nmt_stream_attr *attr);
+void nmti_decline(struct nmt_ctx *ctx, int fd, enum nmt_reason why);
+
+/* The rendezvous port of the domain (opened now if need be), or a negative errno. */
+int nmti_rdv_port(struct nmt_domain *dom);
+
+/* A connection that a negotiated or either listener has taken and not handed out yet. */
+struct nmti_greet {
+	struct nmti_list node;
+	struct nmt_listener *l;
+	struct nmti_source src;
+	struct nmti_timer timer;
+	bool raw;                  /* not a libnmt client */
+	struct nmti_hello hello;
+	struct nmti_inbox in;
+};
+
+void nmti_greet_accept(struct nmt_listener *l); /* take connections from the kernel */
+void nmti_greet_free(struct nmti_greet *g);     /* closes its socket unless that is -1 */
+int nmti_accept_error(struct nmt_listener *l, int err);
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Acknowledgement and the end. What the peer's kernel has is asked with SIOCOUTQ; TCP has no event
+ * for it, so a timer looks again, at first after 50 us, then less and less often.
+ *
+ * A socket closed with unread bytes in it sends a reset that can overtake data on its way to the
+ * peer. So an orderly close discards what comes in, and closes the socket once all is acknowledged.
+ */
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "tcp.h"
+
+#define ACK_WAIT_MIN INT64_C(50000)
+#define ACK_WAIT_MAX INT64_C(10000000)
+
+/* Bytes that the peer has not acknowledged, the end of the stream counting as one. */
+static int unacked(struct tcp_stream *ts)
+{
+	int n = 0;
+
+	ts->s->stat.tx_syscalls++;
+	return ioctl(ts->src.fd, SIOCOUTQ, &n) ? 0 : n;
+}
+
+bool tcp_acked(struct tcp_stream *ts, uint64_t wire)
+{
+	if (wire > ts->wire_sent)
+		return false;
+	return ts->wire_sent - wire >= (uint64_t)unacked(ts);
+}
+
+void tcp_ack_watch(struct tcp_stream *ts)
+{
+	if (ts->ack.slot)
+		return;
+	if (ts->ack_wait < ACK_WAIT_MIN)
+		ts->ack_wait = ACK_WAIT_MIN;
+	nmti_timer_set(ts->s->dom, &ts->ack, nmti_now() + ts->ack_wait);
+	ts->ack_wait = ts->ack_wait * 2 > ACK_WAIT_MAX ? ACK_WAIT_MAX : ts->ack_wait * 2;
+}
+
+void tcp_ack_fire(struct nmti_timer *t)
+{
+	struct tcp_stream *ts =
+		(struct tcp_stream *)((char *)t - offsetof(struct tcp_stream, ack));
+
+	if (ts->closing) {
+		tcp_close_step(ts);
+	} else if (tcp_flush_waits(ts)) {
+		nmti_tell(ts->s);
+		tcp_ack_watch(ts);
+	}
+}
+
+/* ---- ending a direction ---- */
+
+void tcp_fin(struct tcp_stream *ts)
+{
+	if (!ts->fin_due || ts->fin_sent || tcp_unsent(ts))
+		return;
+	ts->fin_sent = true;
+	nmti_send_fin(ts->s, ts->tx_off, ts->tx_records);
+	shutdown(ts->src.fd, SHUT_WR);
+}
+
+int tcp_shutdown(struct nmt_stream *s, int how)
+{
+	struct tcp_stream *ts = tcp_of(s);
+
+	if (how == SHUT_RD) {
+		tcp_posts_end(ts, 0);
+		ts->pos = ts->fill;
+		tcp_cell_idle(ts);
+		tcp_rx_discard(ts);
+		return 0;
+	}
+	ts->fin_due = true;
+	if (tcp_unsent(ts) && s->tx_ready && tcp_push(ts, 16))
+		nmti_work(s);
+	tcp_fin(ts);
+	return 0;
+}
+
+/* ---- orderly close ---- */
+
+static void finish(struct tcp_stream *ts, int status)
+{
+	nmti_timer_cancel(ts->s->dom, &ts->ack);
+	nmti_unwatch(ts->s->dom, &ts->src);
+	close(ts->src.fd);
+	ts->src.fd = -1;
+	nmti_stream_closed(ts->s, status);
+}
+
+/* Everything is with the kernel: wait for the acknowledgement, then go. */
+static void close_acked(struct tcp_stream *ts)
+{
+	if (!ts->fin_sent && tcp_acked(ts, ts->wire_queued)) {
+		nmti_send_fin(ts->s, ts->tx_off, ts->tx_records);
+		ts->fin_sent = true;
+		tcp_rx_discard(ts);
+		finish(ts, 0);
+		return;
+	}
+	ts->fin_due = true;
+	tcp_fin(ts);
+	tcp_rx_discard(ts);
+	if (unacked(ts))
+		tcp_ack_watch(ts);
+	else
+		finish(ts, 0);
+}
+
+/* A reset after everything was acknowledged leaves nothing undelivered. */
+static bool broken(struct tcp_stream *ts)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(ts->src.fd, IPPROTO_TCP, TCP_INFO, &info, &len))
+		return false;
+	return info.tcpi_state == TCP_CLOSE && (tcp_unsent(ts) || unacked(ts));
+}
+
+void tcp_close_step(struct tcp_stream *ts)
+{
+	if (tcp_unsent(ts) && tcp_push(ts, 16))
+		nmti_work(ts->s);
+	if (!ts->closing || ts->src.fd < 0) /* the push found the stream broken */
+		return;
+	if (broken(ts))
+		finish(ts, -ECONNRESET);
+	else if (!tcp_unsent(ts))
+		close_acked(ts);
+}
+
+void tcp_close_stream(struct nmt_stream *s)
+{
+	struct tcp_stream *ts = tcp_of(s);
+
+	tcp_posts_end(ts, -ECANCELED);
+	ts->pos = ts->fill;
+	tcp_cell_idle(ts);
+	ts->closing = true;
+	ts->ack_wait = 0;
+	nmti_timer_cancel(s->dom, &ts->ack);
+	tcp_close_step(ts);
+}
+
+void tcp_abort(struct nmt_stream *s)
+{
+	struct tcp_stream *ts = tcp_of(s);
+	struct linger now = { .l_onoff = 1 };
+
+	ts->closing = false;
+	nmti_timer_cancel(s->dom, &ts->ack);
+	tcp_posts_end(ts, s->error ? s->error : -ECANCELED);
+	if (ts->src.fd < 0)
+		return;
+	nmti_unwatch(s->dom, &ts->src);
+	setsockopt(ts->src.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(ts->src.fd);
+	ts->src.fd = -1;
+}

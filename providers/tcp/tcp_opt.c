@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What there is to see and to set: devices, options of an open stream, its state. */
+#include <dirent.h>
+#include <limits.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "tcp.h"
+
+/* ---- options ---- */
+
+static const struct {
+	enum nmt_opt opt;
+	int level, name;
+} int_opts[] = {
+	{ NMT_OPT_NODELAY, IPPROTO_TCP, TCP_NODELAY },
+	{ NMT_OPT_SNDBUF, SOL_SOCKET, SO_SNDBUF },
+	{ NMT_OPT_RCVBUF, SOL_SOCKET, SO_RCVBUF },
+	{ NMT_OPT_KEEPALIVE_IDLE, IPPROTO_TCP, TCP_KEEPIDLE },
+	{ NMT_OPT_USER_TIMEOUT, IPPROTO_TCP, TCP_USER_TIMEOUT },
+};
+
+static int family_of(int fd)
+{
+	int family = AF_INET;
+	socklen_t len = sizeof(family);
+
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len);
+	return family;
+}
+
+static int find(int fd, enum nmt_opt opt, int *level, int *name)
+{
+	for (size_t i = 0; i < sizeof(int_opts) / sizeof(int_opts[0]); i++) {
+		if (int_opts[i].opt != opt)
+			continue;
+		*level = int_opts[i].level;
+		*name = int_opts[i].name;
+		return 0;
+	}
+	if (opt != NMT_OPT_TOS)
+		return -ENOPROTOOPT;
+	*level = family_of(fd) == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
+	*name = family_of(fd) == AF_INET6 ? IPV6_TCLASS : IP_TOS;
+	return 0;
+}
+
+/* 0 seconds switch keepalive off; any other value switches it on. */
+static int set_keepalive(int fd, int seconds)
+{
+	int on = seconds != 0;
+
+	return setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) ? -errno : 0;
+}
+
+int tcp_setopt(struct nmt_stream *s, enum nmt_opt opt, const void *val, size_t len)
+{
+	int fd = tcp_of(s)->src.fd, level, name, v, rc;
+	int64_t wide;
+
+	if (opt == NMT_OPT_CONGESTION) {
+		rc = setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, val, (socklen_t)len);
+		return rc ? -errno : 0;
+	}
+	rc = find(fd, opt, &level, &name);
+	if (rc)
+		return rc;
+	memcpy(&wide, val, sizeof(wide));
+	if (wide < 0 || wide > INT_MAX)
+		return -EINVAL;
+	v = (int)wide;
+	if (opt == NMT_OPT_KEEPALIVE_IDLE) {
+		rc = set_keepalive(fd, v);
+		if (rc || !v)
+			return rc;
+	}
+	return setsockopt(fd, level, name, &v, sizeof(v)) ? -errno : 0;
+}
+
+static int get_congestion(int fd, void *val, size_t *len)
+{
+	socklen_t n = (socklen_t)*len;
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, val, &n))
+		return -errno;
+	*len = strnlen(val, n);
+	return 0;
+}
+
+int tcp_getopt(struct nmt_stream *s, enum nmt_opt opt, void *val, size_t *len)
+{
+	int fd = tcp_of(s)->src.fd, level, name, v = 0, on = 1, rc;
+	socklen_t n = sizeof(v);
+	int64_t wide;
+
+	if (opt == NMT_OPT_CONGESTION)
+		return get_congestion(fd, val, len);
+	rc = find(fd, opt, &level, &name);
+	if (rc)
+		return rc;
+	if (getsockopt(fd, level, name, &v, &n))
+		return -errno;
+	if (opt == NMT_OPT_KEEPALIVE_IDLE) {
+		n = sizeof(on);
+		getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &n);
+	}
+	wide = on ? v : 0;
+	memcpy(val, &wide, sizeof(wide));
+	*len = sizeof(wide);
+	return 0;
+}
+
+/* ---- state ---- */
+
+static void print_addr(int fd, bool peer, char out[static NMT_ADDR_MAX])
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1], port[8];
+
+	if (peer ? getpeername(fd, (struct sockaddr *)&ss, &len)
+		 : getsockname(fd, (struct sockaddr *)&ss, &len))
+		return;
+	if (getnameinfo((struct sockaddr *)&ss, len, host, sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV))
+		return;
+	snprintf(out, NMT_ADDR_MAX, ss.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+void tcp_info(const struct nmt_stream *s, struct nmt_stream_info *info)
+{
+	const struct tcp_stream *ts = tcp_of(s);
+	int n = 0;
+
+	if (s->tune.mode == NMT_MODE_NEGOTIATED)
+		info->caps &= ~(NMT_CAP_RAW | NMT_CAP_FD);
+	if (!s->records)
+		info->caps &= ~NMT_CAP_RECORDS;
+	info->unsent = ts->wire_queued - ts->wire_sent;
+	if (tcp_unsent(ts))
+		info->waits |= NMT_WAIT_QUEUE;
+	if (ts->src.fd < 0)
+		return;
+	print_addr(ts->src.fd, false, info->local);
+	print_addr(ts->src.fd, true, info->peer);
+	if (!ioctl(ts->src.fd, SIOCOUTQ, &n))
+		info->unacked = (uint64_t)n;
+}
+
+/* ---- devices ---- */
+
+static int read_number(const char *dev, const char *file, int fallback)
+{
+	char path[128];
+	int n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/%s", dev, file);
+	f = fopen(path, "re");
+	if (!f)
+		return fallback;
+	if (fscanf(f, "%d", &n) != 1)
+		n = fallback;
+	fclose(f);
+	return n;
+}
+
+static void read_pci(const char *dev, char *out, size_t len)
+{
+	char path[128], target[PATH_MAX];
+	const char *base;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/device", dev);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n <= 0)
+		return;
+	target[n] = '\0';
+	base = strrchr(target, '/');
+	base = base ? base + 1 : target;
+	if (strlen(base) == strlen("0000:00:00.0"))
+		snprintf(out, len, "%.15s", base);
+}
+
+#define IFF_UP_LOOPBACK(flags) (((flags) & IFF_UP ? NMT_INFO_UP : 0) |                             \
+				((flags) & IFF_LOOPBACK ? NMT_INFO_LOOPBACK : 0))
+
+static unsigned int if_flags(const char *dev)
+{
+	char path[128];
+	unsigned int flags = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/flags", dev);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%x", &flags) != 1)
+		flags = 0;
+	fclose(f);
+	return flags;
+}
+
+static void describe(const char *dev, struct nmt_info *info)
+{
+	int speed = read_number(dev, "speed", 0);
+
+	snprintf(info->device, sizeof(info->device), "%s", dev);
+	info->numa_node = read_number(dev, "device/numa_node", -1);
+	info->mtu = (uint32_t)read_number(dev, "mtu", 0);
+	info->speed_mbps = speed > 0 ? (uint32_t)speed : 0;
+	info->flags |= IFF_UP_LOOPBACK(if_flags(dev));
+	read_pci(dev, info->pci, sizeof(info->pci));
+	if (!(info->flags & NMT_INFO_UP)) {
+		info->status = -ENETDOWN;
+		snprintf(info->reason, sizeof(info->reason), "the interface is down (ip link set %s up)",
+			 info->device);
+	}
+}
+
+int tcp_query(struct nmt_ctx *ctx, nmti_info_fn *emit, void *arg)
+{
+	struct if_nameindex *list = if_nameindex();
+	int rc = 0;
+
+	(void)ctx;
+	if (!list)
+		return -errno;
+	for (struct if_nameindex *i = list; i->if_index && !rc; i++) {
+		struct nmt_info info = { .size = sizeof(info), .numa_node = -1 };
+
+		describe(i->if_name, &info);
+		rc = emit(arg, &info);
+	}
+	if_freenameindex(list);
+	return rc;
+}

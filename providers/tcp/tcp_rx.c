@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Receiving from the socket: straight into the caller's buffers, or into a cell of pool memory that
+ * is lent run by run.
+ *
+ * rx_ready follows the socket's edges: a receive that leaves nothing behind clears it, so that the
+ * next call answers -EAGAIN without a system call. Once the peer's end was seen (hup) no edge will
+ * come any more, and it stays set until the end is reached.
+ */
+#include <netinet/tcp.h>
+#include <stdint.h>
+
+#include "tcp.h"
+
+#ifndef TCP_INQ
+#define TCP_INQ 36
+#endif
+#define TCP_CM_INQ_ TCP_INQ
+
+/* A cell with less room than this is not worth a system call: take a fresh one. */
+#define ROOM_MIN 4096u
+
+bool tcp_may_recv(const struct tcp_stream *ts)
+{
+	return ts->s->rx_ready || ts->outside;
+}
+
+/* TCP_INQ: how many bytes the receive left in the socket (1 for a waiting end), -1: not told. */
+static int inq_of(struct msghdr *msg)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+	int left;
+
+	if (!c || c->cmsg_level != SOL_TCP || c->cmsg_type != TCP_CM_INQ_)
+		return -1;
+	memcpy(&left, CMSG_DATA(c), sizeof(left));
+	return left;
+}
+
+/* An exactly filled buffer does not tell whether more is there; from now on ask the kernel. */
+static void ask_inq(struct tcp_stream *ts)
+{
+	int on = 1;
+
+	ts->inq = true;
+	setsockopt(ts->src.fd, SOL_TCP, TCP_INQ, &on, sizeof(on));
+}
+
+static ssize_t sock_error(struct tcp_stream *ts, int err)
+{
+	if (err == EAGAIN) {
+		ts->hup = false;
+		ts->s->rx_ready = false;
+		return -EAGAIN;
+	}
+	if (err == EINTR)
+		return -EAGAIN;
+	if (!ts->s->error && nmti_peer_fin(ts->s, ts->rx_off) != 1)
+		nmti_stream_fail(ts->s, -err);
+	return 0;
+}
+
+/*
+ * One recvmsg. > 0: bytes; 0: the socket ended or broke (ask tcp_rx_end); -EAGAIN.
+ */
+ssize_t tcp_sock_recv(struct tcp_stream *ts, const struct iovec *iov, int n, size_t want,
+		      int flags)
+{
+	char control[CMSG_SPACE(sizeof(int))];
+	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+	ssize_t r;
+
+	if (ts->inq) {
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+	}
+	ts->s->stat.rx_syscalls++;
+	r = recvmsg(ts->src.fd, &msg, flags | MSG_DONTWAIT);
+	if (r < 0)
+		return sock_error(ts, errno);
+	if (!r || ts->hup || flags & MSG_PEEK)
+		return r;
+	if ((size_t)r < want || (ts->inq && inq_of(&msg) == 0))
+		ts->s->rx_ready = false;
+	else if (!ts->inq)
+		ask_inq(ts);
+	return r;
+}
+
+ssize_t tcp_rx_end(struct tcp_stream *ts)
+{
+	struct nmt_stream *s = ts->s;
+	int rc;
+
+	if (ts->frame_left || ts->hdr_have || ts->pos != ts->fill)
+		rc = -ECONNRESET;
+	else
+		rc = nmti_peer_fin(s, ts->rx_off);
+	if (rc == 1 && (!s->error || s->tune.mode == NMT_MODE_NEGOTIATED)) {
+		ts->rx_end = true;
+		s->rx_ready = false;
+		return 0;
+	}
+	s->rx_ready = false;
+	if (s->error)
+		return s->error;
+	if (!rc)
+		return -EAGAIN;
+	nmti_log(s->ctx, NMT_LOG_INFO, "tcp: the stream ended without an orderly end after %llu bytes",
+		 (unsigned long long)ts->rx_off);
+	nmti_stream_fail(s, -ECONNRESET);
+	s->rx_ready = false;
+	return -ECONNRESET;
+}
+
+/* ---- the cell ---- */
+
+void tcp_cell_idle(struct tcp_stream *ts)
+{
+	if (!ts->cell || ts->pos != ts->fill)
+		return;
+	if (ts->cell->refs > 1 && nmti_cell_size(ts->s->dom) - ts->fill >= ROOM_MIN)
+		return;
+	nmti_cell_put(ts->cell);
+	ts->cell = NULL;
+}
+
+void tcp_consume(struct tcp_stream *ts, uint32_t n)
+{
+	ts->pos += n;
+}
+
+/* Nobody else refers to an empty cell: begin at its start again. */
+static bool cell_ready(struct tcp_stream *ts)
+{
+	if (ts->cell && ts->pos == ts->fill && ts->cell->refs == 1)
+		ts->pos = ts->fill = 0;
+	tcp_cell_idle(ts);
+	if (ts->cell)
+		return true;
+	ts->cell = nmti_cell_get(ts->s);
+	ts->pos = ts->fill = 0;
+	return ts->cell;
+}
+
+/* The CPU cannot touch the cell: receive into staging memory and hand over to the memory kind. */
+static ssize_t fill_staged(struct tcp_stream *ts, uint32_t room)
+{
+	struct nmti_cell *cell = ts->cell;
+	struct iovec iov;
+	size_t len;
+	ssize_t r;
+	int rc;
+
+	iov.iov_base = nmti_staging(ts->s->dom, &len);
+	iov.iov_len = len < room ? len : room;
+	if (!iov.iov_base)
+		return -ENOBUFS;
+	r = tcp_sock_recv(ts, &iov, 1, iov.iov_len, 0);
+	if (r <= 0)
+		return r;
+	rc = nmt_mr_write(cell->mr, cell->offset + ts->fill, iov.iov_base, (size_t)r);
+	if (rc) {
+		nmti_stream_fail(ts->s, rc);
+		return rc;
+	}
+	ts->s->stat.rx_copied += (uint64_t)r;
+	ts->s->stat.fallback_staging++;
+	return r;
+}
+
+ssize_t tcp_fill(struct tcp_stream *ts)
+{
+	struct iovec iov;
+	uint32_t room;
+	ssize_t r;
+
+	if (!cell_ready(ts))
+		return -ENOBUFS;
+	room = nmti_cell_size(ts->s->dom) - ts->fill;
+	if (!room)
+		return -ENOBUFS;
+	iov.iov_base = nmti_mr_cpu(ts->cell->mr, ts->cell->offset + ts->fill);
+	iov.iov_len = room;
+	r = iov.iov_base ? tcp_sock_recv(ts, &iov, 1, room, 0) : fill_staged(ts, room);
+	if (r > 0)
+		ts->fill += (uint32_t)r;
+	else
+		tcp_cell_idle(ts);
+	return r;
+}
+
+/* ---- copying calls ---- */
+
+int tcp_iov_clip(const struct iovec *iov, int n, size_t limit, struct iovec *out, int max,
+		 size_t *total)
+{
+	int m = 0;
+
+	*total = 0;
+	for (int i = 0; i < n && m < max && *total < limit; i++) {
+		out[m] = iov[i];
+		if (out[m].iov_len > limit - *total)
+			out[m].iov_len = limit - *total;
+		*total += out[m++].iov_len;
+	}
+	return m;
+}
+
+int tcp_copy_out(struct tcp_stream *ts, const struct iovec *iov, int n, uint32_t len)
+{
+	uint64_t from = ts->cell->offset + ts->pos;
+	int rc = 0;
+
+	for (int i = 0; i < n && len && !rc; i++) {
+		uint32_t part = iov[i].iov_len < len ? (uint32_t)iov[i].iov_len : len;
+
+		rc = nmt_mr_read(ts->cell->mr, from, iov[i].iov_base, part);
+		ts->s->stat.rx_copied += part;
+		from += part;
+		len -= part;
+	}
+	return rc;
+}
+
+static size_t iov_total(const struct iovec *iov, int n)
+{
+	size_t sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += iov[i].iov_len;
+	return sum;
+}
+
+/* Bytes that a failed loan left in the cell. */
+static ssize_t recv_buffered(struct tcp_stream *ts, const struct iovec *iov, int n, int flags)
+{
+	size_t want = iov_total(iov, n);
+	uint32_t len = ts->fill - ts->pos;
+	int rc;
+
+	len = want < len ? (uint32_t)want : len;
+	rc = tcp_copy_out(ts, iov, n, len);
+	if (rc)
+		return rc;
+	if (!(flags & MSG_PEEK)) {
+		tcp_consume(ts, len);
+		ts->rx_off += len;
+		tcp_cell_idle(ts);
+	}
+	return len;
+}
+
+ssize_t tcp_recv(struct nmt_stream *s, const struct iovec *iov, int n, int flags, int *out_flags)
+{
+	struct tcp_stream *ts = tcp_of(s);
+	ssize_t r;
+
+	flags &= MSG_PEEK;
+	if (ts->rx_end)
+		return 0;
+	if (s->records)
+		return tcp_rec_recv(ts, iov, n, flags, out_flags);
+	if (ts->pos != ts->fill)
+		return recv_buffered(ts, iov, n, flags);
+	if (!tcp_may_recv(ts))
+		return s->error ? s->error : -EAGAIN;
+	r = tcp_sock_recv(ts, iov, n, iov_total(iov, n), flags);
+	if (!r)
+		return tcp_rx_end(ts);
+	if (r > 0 && !flags)
+		ts->rx_off += (uint64_t)r;
+	return r;
+}
+
+/* ---- loans ---- */
+
+/* The next run in the cell: its length and fragment flags; -1: none. */
+static int64_t next_run(struct tcp_stream *ts, uint32_t *flags)
+{
+	uint32_t len = ts->fill - ts->pos;
+	int rc;
+
+	*flags = 0;
+	if (!ts->s->records)
+		return len ? (int64_t)len : -1;
+	rc = tcp_rec_next(ts);
+	if (rc <= 0)
+		return -1;
+	len = ts->fill - ts->pos;
+	if (!ts->mark && !len)
+		return -1;
+	len = len < ts->frame_left ? len : ts->frame_left;
+	if (len == ts->frame_left && ts->frame_eor)
+		*flags = NMT_FRAG_EOR;
+	return len;
+}
+
+static void run_taken(struct tcp_stream *ts, uint32_t len)
+{
+	tcp_consume(ts, len);
+	if (ts->s->records)
+		tcp_rec_take(ts, len);
+	else
+		ts->rx_off += len;
+}
+
+static int lend_runs(struct tcp_stream *ts, struct nmt_frag *frags, int max)
+{
+	uint32_t flags;
+	int64_t len;
+	int n = 0;
+
+	while (n < max && ts->cell && (len = next_run(ts, &flags)) >= 0) {
+		if (nmti_lend(ts->s, ts->cell, ts->pos, (uint32_t)len, flags, &frags[n]))
+			break;
+		run_taken(ts, (uint32_t)len);
+		n++;
+	}
+	return n;
+}
+
+int tcp_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
+{
+	struct tcp_stream *ts = tcp_of(s);
+	ssize_t r;
+	int n;
+
+	if (ts->rx_end)
+		return 0;
+	for (;;) {
+		n = lend_runs(ts, frags, max);
+		if (n)
+			break;
+		if (s->error && !s->rx_ready)
+			return s->error;
+		if (!tcp_may_recv(ts))
+			return -EAGAIN;
+		r = tcp_fill(ts);
+		if (r < 0)
+			return (int)r;
+		if (!r)
+			return (int)tcp_rx_end(ts);
+	}
+	/* Bytes that did not fit into MAX runs are still here, whatever the socket has. */
+	if (ts->pos != ts->fill)
+		s->rx_ready = true;
+	return n;
+}
+
+int tcp_release(struct nmt_stream *s, const struct nmt_frag *frags, int n)
+{
+	int rc = nmti_release(s, frags, n);
+	struct tcp_stream *ts = tcp_of(s);
+
+	if (!rc && ts->cell && ts->cell->refs == 1)
+		tcp_cell_idle(ts);
+	return rc;
+}
+
+void tcp_rx_discard(struct tcp_stream *ts)
+{
+	ssize_t r;
+
+	/* MSG_TRUNC: TCP drops the bytes without copying them (tcp(7)). */
+	for (int i = 0; i < 16; i++) {
+		ts->s->stat.rx_syscalls++;
+		r = recv(ts->src.fd, NULL, 1 << 20, MSG_TRUNC | MSG_DONTWAIT);
+		if (r <= 0)
+			break;
+	}
+}
