@@ -32,6 +32,18 @@ static int take_host(struct nmti_hostport *hp, const char *text, size_t len)
 	return strpbrk(hp->host, " \t\r\n[]/") ? -EINVAL : 0;
 }
 
+/* A bare IPv6 address, perhaps with a scope, has no port. */
+static int take_bare_v6(struct nmti_hostport *hp, const char *text)
+{
+	char bare[INET6_ADDRSTRLEN];
+	struct in6_addr addr;
+
+	snprintf(bare, sizeof(bare), "%.*s", (int)strcspn(text, "%"), text);
+	if (inet_pton(AF_INET6, bare, &addr) != 1)
+		return -EINVAL;
+	return take_host(hp, text, strlen(text));
+}
+
 static int parse_bracketed(const char *text, struct nmti_hostport *hp)
 {
 	const char *close = strchr(text, ']');
@@ -58,8 +70,8 @@ int nmti_addr_parse(const char *text, struct nmti_hostport *hp)
 	colon = strrchr(text, ':');
 	if (!colon)
 		return take_host(hp, text, strlen(text));
-	if (strchr(text, ':') != colon) /* a bare IPv6 address has no port */
-		return take_host(hp, text, strlen(text));
+	if (strchr(text, ':') != colon)
+		return take_bare_v6(hp, text);
 	if (take_host(hp, text, (size_t)(colon - text)))
 		return -EINVAL;
 	return parse_port(colon + 1, &hp->port);

@@ -51,12 +51,11 @@ static void broken(struct nmti_boot *b, int err, const char *what)
 	nmti_boot_fail(b, err, why, what);
 }
 
-void nmti_decline(struct nmt_ctx *ctx, int fd, enum nmt_reason why)
+void nmti_decline(int fd, enum nmt_reason why)
 {
 	struct nmti_decline m = { .reason = (uint16_t)why };
 	uint8_t buf[256];
 
-	(void)ctx;
 	snprintf(m.text, sizeof(m.text), "%s", nmt_reason_str(why));
 	nmti_msg_send(fd, buf, nmti_decline_encode(&m, buf, sizeof(buf)));
 }
@@ -132,6 +131,10 @@ static void on_confirm(struct nmti_boot *b, int len)
 	}
 	if (m.status) {
 		nmti_boot_fail(b, -ECONNABORTED, m.status, nmt_reason_str(m.status));
+		return;
+	}
+	if (m.rails != 1 || (b->step != BOOT_CONFIRM && b->step != BOOT_JOINED)) {
+		broken(b, -EPROTO, "CONFIRM before its time, or of more rails than asked");
 		return;
 	}
 	if (b->step == BOOT_CONFIRM) {
@@ -351,19 +354,20 @@ void nmti_boot_client(struct nmti_boot *b)
 
 /* ---- server ---- */
 
-static enum nmt_reason choose(struct nmti_boot *b, const struct nmti_hello *hello, uint8_t *index)
+enum nmt_reason nmti_choose(struct nmt_domain *dom, const struct nmt_stream_attr *attr,
+			    const struct nmti_hello *hello, uint8_t *index)
 {
-	uint64_t mine = nmti_features(&b->attr);
+	uint64_t mine = nmti_features(attr);
 
-	b->features = mine | NMTI_FEAT_DATA_SOCKET;
-	if ((hello->features & mine) != mine || hello->required & ~b->features)
+	if (hello->ver_min > NMTI_VERSION_MAX || hello->ver_max < NMTI_VERSION_MIN)
+		return NMT_WHY_VERSION;
+	if ((hello->features & mine) != mine ||
+	    hello->required & ~(mine | NMTI_FEAT_DATA_SOCKET))
 		return NMT_WHY_FEATURE;
 	for (int i = 0; i < hello->noffers; i++) {
-		b->pd = offered(b->s->dom, hello->offer[i].name);
-		if (b->pd) {
-			*index = (uint8_t)i;
+		*index = (uint8_t)i;
+		if (offered(dom, hello->offer[i].name))
 			return NMT_WHY_NONE;
-		}
 	}
 	return NMT_WHY_NO_PROVIDER;
 }
@@ -372,7 +376,7 @@ static int send_select(struct nmti_boot *b, const struct nmti_hello *hello, uint
 {
 	struct nmti_select m = { .version = NMTI_VERSION_MAX, .offer = index, .rails = 1 };
 	uint8_t buf[1024 + NMTI_MSG_HDR_LEN];
-	int port = nmti_rdv_port(b->s->dom);
+	int port = nmti_rdv_port(b->s->dom, b->attr.handshake_timeout);
 
 	if (port < 0)
 		return port;
@@ -391,7 +395,7 @@ static int send_select(struct nmti_boot *b, const struct nmti_hello *hello, uint
 static void refuse(struct nmti_boot *b, enum nmt_reason why)
 {
 	b->s->dom->stat.declined++;
-	nmti_decline(b->s->ctx, b->src.fd, why);
+	nmti_decline(b->src.fd, why);
 	b->step = BOOT_CONNECT; /* told already */
 	nmti_boot_fail(b, -ECONNABORTED, why, nmt_reason_str(why));
 }
@@ -417,11 +421,13 @@ int nmti_boot_server(struct nmt_stream *s, const struct nmt_stream_attr *attr, i
 	nmti_socket_control(fd, attr);
 	nmti_list_add_tail(&b->node, &s->dom->boots);
 	rc = nmti_timer_set(s->dom, &b->timer, nmti_deadline(attr->handshake_timeout));
-	why = rc ? NMT_WHY_BUSY : choose(b, hello, &index);
+	why = rc ? NMT_WHY_BUSY : nmti_choose(s->dom, attr, hello, &index);
 	if (why) {
 		refuse(b, why);
 		return 0;
 	}
+	b->pd = offered(s->dom, hello->offer[index].name);
+	b->features = nmti_features(attr) | NMTI_FEAT_DATA_SOCKET;
 	rc = send_select(b, hello, index);
 	if (!rc)
 		rc = nmti_watch(s->dom, &b->src, EPOLLIN | EPOLLRDHUP);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The control channel of an open negotiated stream: the orderly end of each direction (FIN), the
- * whole end (ABORT with reason 0: "I take no more"), a broken end (ABORT with a reason). At most
- * one of each kind is ever sent, so its window cannot close.
+ * end of the whole stream (after FIN, ABORT with NMT_WHY_CLOSED: "I take no more"), a broken end
+ * (ABORT with any other reason). At most one of each is ever sent, so its window cannot close.
  */
 #include <linux/sockios.h>
 #include <stdlib.h>
@@ -43,8 +43,8 @@ static void ctl_fail(struct nmti_ctl *c, int err, const char *what)
 	if (!s->error)
 		nmti_info(s->ctx, "%s: stream to %s: %s", s->ops->name, nmti_stream_peer(s, peer),
 			  what);
+	nmti_stream_fail(s, err); /* tells the peer, if it is still there */
 	ctl_drop(c);
-	nmti_stream_fail(s, err);
 }
 
 /* The channel is gone. That is in order once both directions have ended. */
@@ -81,8 +81,8 @@ static void on_abort(struct nmti_ctl *c, int len)
 
 	if (nmti_abort_decode(c->buf, (size_t)len, &m)) {
 		ctl_fail(c, -EPROTO, "bad ABORT on the control channel");
-	} else if (m.reason) {
-		ctl_fail(c, -ECONNRESET, "aborted by the peer");
+	} else if (m.reason != NMT_WHY_CLOSED || !c->peer_fin) {
+		ctl_fail(c, -ECONNRESET, nmt_reason_str(m.reason));
 	} else {
 		c->peer_gone = true;
 		c->s->tx_ready = true; /* a send that waits finds out */
@@ -198,7 +198,7 @@ void nmti_ctl_abort(struct nmt_stream *s, uint16_t reason)
 void nmti_ctl_bye(struct nmt_stream *s)
 {
 	if (!s->ctl->bye)
-		send_abort(s->ctl, NMT_WHY_NONE);
+		send_abort(s->ctl, NMT_WHY_CLOSED);
 	s->ctl->bye = true;
 }
 
@@ -231,7 +231,7 @@ void nmti_ctl_free(struct nmt_stream *s)
 	free(c);
 }
 
-int nmti_peer_fin(struct nmt_stream *s, uint64_t rx_offset)
+int nmti_peer_fin(struct nmt_stream *s, uint64_t rx_offset, uint64_t rx_records)
 {
 	struct nmti_ctl *c = s->ctl;
 
@@ -240,7 +240,7 @@ int nmti_peer_fin(struct nmt_stream *s, uint64_t rx_offset)
 	if (!c)
 		return -ECONNRESET;
 	if (c->peer_fin)
-		return c->fin.offset == rx_offset ? 1 : -ECONNRESET;
+		return c->fin.offset == rx_offset && c->fin.records == rx_records ? 1 : -ECONNRESET;
 	if (c->src.fd < 0)
 		return -ECONNRESET;
 	if (!c->grace.slot)

@@ -231,6 +231,7 @@ static void close_streams(struct nmt_domain *dom)
 	for (node = dom->streams.next; node != &dom->streams; node = node->next) {
 		struct nmt_stream *s = nmti_container(node, struct nmt_stream, all);
 
+		s->at_domain_close = s->state == NMT_STATE_OPEN || s->state == NMTI_STATE_CLOSING;
 		if (s->state < NMTI_STATE_CLOSING)
 			nmt_close(s);
 	}

@@ -47,7 +47,8 @@ static void greet_refuse(struct nmti_greet *g, enum nmt_reason why)
 	nmti_info(g->l->dom->ctx, "declined %s: %s", peer, nmt_reason_str(why));
 	g->l->dom->stat.declined++;
 	greet_leave(g);
-	nmti_decline(g->l->dom->ctx, g->src.fd, why);
+	if (g->in.magic) /* who is no libnmt client would not understand */
+		nmti_decline(g->src.fd, why);
 	nmti_greet_free(g);
 }
 
@@ -80,17 +81,21 @@ static int peek_magic(int fd)
 static void greet_hello(struct nmti_greet *g)
 {
 	int n = nmti_inbox_read(&g->in, g->src.fd, NMTI_MSG_MAX);
+	enum nmt_reason why;
+	uint8_t index;
 
 	if (n == -EAGAIN)
 		return;
 	if (n > 0)
 		n = nmti_hello_decode(g->in.buf, (size_t)n, &g->hello);
 	if (n == -EPROTONOSUPPORT)
-		greet_refuse(g, NMT_WHY_VERSION);
+		why = NMT_WHY_VERSION;
 	else if (n)
-		greet_refuse(g, NMT_WHY_MALFORMED);
-	else if (g->hello.ver_min > NMTI_VERSION_MAX || g->hello.ver_max < NMTI_VERSION_MIN)
-		greet_refuse(g, NMT_WHY_VERSION);
+		why = NMT_WHY_MALFORMED;
+	else
+		why = nmti_choose(g->l->dom, &g->l->attr, &g->hello, &index);
+	if (why)
+		greet_refuse(g, why);
 	else
 		greet_done(g, false);
 }

@@ -121,6 +121,7 @@ struct nmt_domain {
 	int64_t spin_max, spin;   /* ns; spin adapts between 0 and spin_max */
 	bool spin_always;
 	bool woken;
+	uint64_t happened;        /* counts what nmti_tell and its like were called for */
 	uint32_t budget;
 	void *ready_batch;        /* what epoll_wait collects into, reactor.c */
 

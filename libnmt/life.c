@@ -32,6 +32,7 @@ const char *nmti_stream_peer(const struct nmt_stream *s, char buf[static NMT_ADD
 
 void nmti_tell(struct nmt_stream *s)
 {
+	s->dom->happened++;
 	if (nmti_list_empty(&s->tell))
 		nmti_list_add_tail(&s->tell, &s->dom->tell);
 }
@@ -122,9 +123,17 @@ void nmti_stream_open(struct nmt_stream *s)
 
 void nmti_stream_fail(struct nmt_stream *s, int err)
 {
+	enum nmt_reason why = NMT_WHY_PATH;
+
 	if (s->error)
 		return;
+	if (err == -EPROTO && s->state >= NMT_STATE_OPEN) {
+		err = -ECONNRESET;
+		why = NMT_WHY_MALFORMED;
+	}
 	s->error = err;
+	if (s->ctl)
+		nmti_ctl_abort(s, (uint16_t)why);
 	if (s->state == NMTI_STATE_CLOSING) {
 		s->ops->abort(s);
 		nmti_stream_closed(s, err);
@@ -173,7 +182,7 @@ void nmti_stream_closed(struct nmt_stream *s, int status)
 	nmti_ctl_free(s);
 	nmti_list_del(&s->work);
 	s->close_status = status;
-	if (status && !s->dom->close_status)
+	if (status && s->at_domain_close && !s->dom->close_status)
 		s->dom->close_status = status;
 	s->state = NMTI_STATE_CLOSED;
 	s->owe = NMTI_OWE_CLOSED;
@@ -225,7 +234,7 @@ int nmt_abort(struct nmt_stream *s)
 	nmti_loans_drop(s);
 	s->owe = 0;
 	if (s->ctl)
-		nmti_ctl_abort(s, NMT_WHY_ABORT);
+		nmti_ctl_abort(s, NMT_WHY_NONE);
 	close_broken(s, -ECONNABORTED);
 	return 0;
 }
@@ -262,7 +271,7 @@ static bool readable(const struct nmt_stream *s)
 
 static bool writable(const struct nmt_stream *s)
 {
-	return s->tx_want && s->state == NMT_STATE_OPEN && s->tx_ready;
+	return s->tx_want && s->state == NMT_STATE_OPEN && (s->tx_ready || s->tx_slot);
 }
 
 /* What comes after the finished operations; at most one of each. */
@@ -276,7 +285,7 @@ static int state_events(struct nmt_stream *s, struct nmt_event *ev, int max)
 	}
 	if (n < max && writable(s)) {
 		event_init(&ev[n++], s, NMT_EV_WRITABLE, 0);
-		s->tx_want = false;
+		s->tx_want = s->tx_slot = false;
 	}
 	if (n < max && s->owe & NMTI_OWE_ERROR) {
 		event_init(&ev[n++], s, NMT_EV_ERROR, s->error);

@@ -19,6 +19,7 @@ static bool greets(const struct nmt_listener *l)
 
 void nmti_listener_tell(struct nmt_listener *l)
 {
+	l->dom->happened++;
 	if (nmti_list_empty(&l->told))
 		nmti_list_add_tail(&l->told, &l->dom->listeners_told);
 }

@@ -74,14 +74,26 @@ static bool may_sleep(struct nmt_domain *dom)
 	return true;
 }
 
-/* Spin until something comes or UNTIL. */
-static int spin(struct nmt_domain *dom, int64_t until)
+static bool any_pending(const struct nmt_domain *dom, uint64_t seen)
+{
+	(void)seen;
+	return pending(dom);
+}
+
+static bool news_since(const struct nmt_domain *dom, uint64_t seen)
+{
+	return dom->happened != seen;
+}
+
+/* Spin until NEWS or UNTIL. */
+static int spin(struct nmt_domain *dom, int64_t until,
+		bool (*news)(const struct nmt_domain *dom, uint64_t seen), uint64_t seen)
 {
 	int rc;
 
 	do {
 		rc = pass(dom, 0);
-		if (rc || pending(dom))
+		if (rc || news(dom, seen))
 			return rc;
 		dom->stat.spins++;
 		cpu_relax();
@@ -128,7 +140,7 @@ static int harvest(struct nmt_domain *dom, int64_t deadline)
 		return pass(dom, 0);
 	if (dom->spin > 0) {
 		until = dom->spin_always ? deadline : nmti_min64(now + dom->spin, deadline);
-		rc = spin(dom, until);
+		rc = spin(dom, until, any_pending, 0);
 		if (rc || pending(dom) || until == deadline)
 			return rc;
 		now = nmti_now();
@@ -141,20 +153,28 @@ int nmti_progress(struct nmt_domain *dom, int64_t timeout)
 	return harvest(dom, timeout ? nmti_deadline(timeout) : 0);
 }
 
+/*
+ * Events that the application has not taken must not keep a blocking call from sleeping: only what
+ * happens from now on counts.
+ */
 int nmti_block(struct nmt_domain *dom, int64_t deadline)
 {
+	uint64_t seen = dom->happened;
+	int64_t now;
 	int rc;
 
 	if (deadline != INT64_MAX && nmti_now() >= deadline)
 		return -EAGAIN;
 	if (!nmti_list_empty(&dom->work))
 		return pass(dom, 0);
-	/* Events that the application has not taken must not keep a blocking call from sleeping. */
-	nmti_list_splice_tail(&dom->tell, &dom->now);
-	rc = dom->spin > 0 ? spin(dom, nmti_min64(nmti_now() + dom->spin, deadline)) : 0;
-	if (rc || !nmti_list_empty(&dom->tell) || !nmti_list_empty(&dom->work))
-		return rc;
-	return sleep_until(dom, nmti_now(), deadline);
+	now = nmti_now();
+	if (dom->spin > 0) {
+		rc = spin(dom, nmti_min64(now + dom->spin, deadline), news_since, seen);
+		if (rc || dom->happened != seen)
+			return rc;
+		now = nmti_now();
+	}
+	return sleep_until(dom, now, deadline);
 }
 
 /* ---- giving events out ---- */

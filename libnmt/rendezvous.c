@@ -11,7 +11,6 @@
 #include "setup.h"
 
 #define JOINS_MAX 1024u
-#define JOIN_TIME (INT64_C(10) * NMTI_NSEC)
 #define RETRY_NS INT64_C(20000000)
 
 struct nmti_rdv {
@@ -21,6 +20,7 @@ struct nmti_rdv {
 	struct nmti_list joins;
 	unsigned int njoins;
 	uint16_t port;
+	int64_t patience; /* handshake_timeout of the last stream that waits here */
 };
 
 struct join {
@@ -144,7 +144,7 @@ static void join_new(struct nmti_rdv *rdv, int fd)
 	nmti_list_add_tail(&j->node, &rdv->joins);
 	rdv->njoins++;
 	if (nmti_watch(rdv->dom, &j->src, EPOLLIN | EPOLLRDHUP) ||
-	    nmti_timer_set(rdv->dom, &j->timer, nmti_deadline(JOIN_TIME)))
+	    nmti_timer_set(rdv->dom, &j->timer, nmti_deadline(rdv->patience)))
 		join_refuse(j, NMT_WHY_BUSY);
 }
 
@@ -215,16 +215,15 @@ static int rdv_bind(struct nmti_rdv *rdv)
 	return nmti_watch(rdv->dom, &rdv->src, EPOLLIN);
 }
 
-int nmti_rdv_port(struct nmt_domain *dom)
+static struct nmti_rdv *rdv_open(struct nmt_domain *dom, int *err)
 {
-	struct nmti_rdv *rdv = dom->rdv;
+	struct nmti_rdv *rdv;
 	int rc;
 
-	if (rdv)
-		return rdv->port;
 	rdv = calloc(1, sizeof(*rdv));
+	*err = -ENOMEM;
 	if (!rdv)
-		return -ENOMEM;
+		return NULL;
 	rdv->dom = dom;
 	rdv->src.fd = -1;
 	rdv->src.ready = rdv_ready;
@@ -236,10 +235,22 @@ int nmti_rdv_port(struct nmt_domain *dom)
 		if (rdv->src.fd >= 0)
 			close(rdv->src.fd);
 		free(rdv);
-		return rc;
+		*err = rc;
+		return NULL;
 	}
-	dom->rdv = rdv;
-	return rdv->port;
+	return rdv;
+}
+
+int nmti_rdv_port(struct nmt_domain *dom, int64_t patience)
+{
+	int err = 0;
+
+	if (!dom->rdv)
+		dom->rdv = rdv_open(dom, &err);
+	if (!dom->rdv)
+		return err;
+	dom->rdv->patience = patience;
+	return dom->rdv->port;
 }
 
 void nmti_rdv_close(struct nmt_domain *dom)

@@ -64,12 +64,18 @@ int nmti_boot_server(struct nmt_stream *s, const struct nmt_stream_attr *attr, i
 		     const struct nmti_hello *hello);
 /* The data socket for a stream in BOOT_JOIN came. Takes FD over. */
 void nmti_boot_join(struct nmti_boot *b, int fd);
+/* Which offer of HELLO suits a stream with ATTR in DOM; a reason when none does. */
+enum nmt_reason nmti_choose(struct nmt_domain *dom, const struct nmt_stream_attr *attr,
+			    const struct nmti_hello *hello, uint8_t *index);
 /* What a stream with ATTR offers and requires. */
 uint64_t nmti_features(const struct nmt_stream_attr *attr);
-void nmti_decline(struct nmt_ctx *ctx, int fd, enum nmt_reason why);
+void nmti_decline(int fd, enum nmt_reason why);
 
-/* The rendezvous port of the domain (opened now if need be), or a negative errno. */
-int nmti_rdv_port(struct nmt_domain *dom);
+/*
+ * The rendezvous port of the domain (opened now if need be), or a negative errno. Connections to
+ * it that stay silent for PATIENCE are dropped.
+ */
+int nmti_rdv_port(struct nmt_domain *dom, int64_t patience);
 
 /* A connection that a negotiated or either listener has taken and not handed out yet. */
 struct nmti_greet {

@@ -197,6 +197,8 @@ int nmt_flush(struct nmt_stream *s, uint64_t cookie)
 
 	if (!rc)
 		rc = s->error ? s->error : s->ops->flush(s, cookie);
+	if (rc == -EAGAIN)
+		s->tx_want = true;
 	return rc;
 }
 
@@ -261,6 +263,8 @@ static ssize_t recv_wait(struct nmt_stream *s, const struct iovec *iov, int n, i
 			r = recv_spin(s, iov, n, flags, out_flags, deadline);
 		if (r != -EAGAIN)
 			return r;
+		if (s->rx_ready && s->state == NMT_STATE_OPEN)
+			continue; /* the last look at the domain found something */
 		rc = nmti_block(s->dom, deadline);
 		if (rc)
 			return rc;

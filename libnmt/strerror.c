@@ -71,7 +71,7 @@ const char *nmt_reason_str(enum nmt_reason why)
 		[NMT_WHY_SHUTDOWN] = "the listener or its domain is closing",
 		[NMT_WHY_NOT_BUILT] = "the provider is not in this build",
 		[NMT_WHY_NO_DEVICE] = "no device",
-		[NMT_WHY_ABORT] = "aborted by the application",
+		[NMT_WHY_CLOSED] = "closed in order",
 	};
 
 	if ((unsigned int)why >= sizeof(text) / sizeof(text[0]))

@@ -33,6 +33,7 @@ struct tcp_stream {
 
 	/* Receiving. Bytes [pos, fill) of the cell were read from the socket and not given out. */
 	uint64_t rx_off;        /* stream bytes given out or lent, without frame headers */
+	uint64_t rx_records;    /* records ended */
 	struct nmti_cell *cell;
 	uint32_t pos, fill;
 	bool hup;               /* an end waits in the socket: go on reading, no edge will come */
@@ -80,7 +81,7 @@ int tcp_release(struct nmt_stream *s, const struct nmt_frag *frags, int n);
 void tcp_rx_discard(struct tcp_stream *ts); /* drop what is there, straight in the kernel */
 
 /* tcp_rec.c */
-int tcp_rec_next(struct tcp_stream *ts); /* 1: in a frame; 0: more bytes needed; -EPROTO */
+int tcp_rec_next(struct tcp_stream *ts); /* 1: in a frame; 0: more bytes needed; < 0: failed */
 uint32_t tcp_rec_take(struct tcp_stream *ts, uint32_t n); /* n payload bytes used: frag flags */
 ssize_t tcp_rec_direct(struct tcp_stream *ts, const struct iovec *iov, int n);
 ssize_t tcp_rec_header(struct tcp_stream *ts);

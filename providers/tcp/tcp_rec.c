@@ -27,7 +27,7 @@ static int parse(struct tcp_stream *ts)
 		ts->frame_left = 0;
 		nmti_stream_fail(ts->s, -EPROTO);
 		ts->s->rx_ready = false;
-		return -EPROTO;
+		return ts->s->error;
 	}
 	ts->mark = !ts->frame_left;
 	return 1;
@@ -81,7 +81,10 @@ uint32_t tcp_rec_take(struct tcp_stream *ts, uint32_t n)
 	if (ts->frame_left)
 		return 0;
 	ts->mark = false;
-	return ts->frame_eor ? NMT_FRAG_EOR : 0;
+	if (!ts->frame_eor)
+		return 0;
+	ts->rx_records++;
+	return NMT_FRAG_EOR;
 }
 
 ssize_t tcp_rec_direct(struct tcp_stream *ts, const struct iovec *iov, int n)

@@ -55,7 +55,7 @@ static ssize_t sock_error(struct tcp_stream *ts, int err)
 	}
 	if (err == EINTR)
 		return -EAGAIN;
-	if (!ts->s->error && nmti_peer_fin(ts->s, ts->rx_off) != 1)
+	if (!ts->s->error && nmti_peer_fin(ts->s, ts->rx_off, ts->rx_records) != 1)
 		nmti_stream_fail(ts->s, -err);
 	return 0;
 }
@@ -95,7 +95,7 @@ ssize_t tcp_rx_end(struct tcp_stream *ts)
 	if (ts->frame_left || ts->hdr_have || ts->pos != ts->fill)
 		rc = -ECONNRESET;
 	else
-		rc = nmti_peer_fin(s, ts->rx_off);
+		rc = nmti_peer_fin(s, ts->rx_off, ts->rx_records);
 	if (rc == 1 && (!s->error || s->tune.mode == NMT_MODE_NEGOTIATED)) {
 		ts->rx_end = true;
 		s->rx_ready = false;

@@ -41,6 +41,7 @@ struct tcp_tx {
 	uint32_t op_head, op_tail, op_mask;
 	uint32_t run_head, run_cur, run_tail, run_mask;
 	uint32_t run_done;    /* bytes of run_cur that the kernel has */
+	bool refused;         /* an operation found no room since the last one finished */
 	struct tcp_op *op;
 	struct tcp_run *run;
 	struct tcp_zc zc;
@@ -490,8 +491,10 @@ int tcp_send_mr(struct nmt_stream *s, const struct nmt_frag *frags, int n, int f
 	if (rings_get(ts))
 		return -ENOMEM;
 	op = runs_fit(ts, n) ? op_new(ts, cookie) : NULL;
-	if (!op)
+	if (!op) {
+		ts->tx->refused = true;
 		return -EAGAIN;
+	}
 	for (int i = 0; i < n; i++)
 		op->len += frags[i].len;
 	add_runs(ts, op, frags, n, flags);
@@ -513,8 +516,10 @@ int tcp_flush(struct nmt_stream *s, uint64_t cookie)
 	if (rings_get(ts))
 		return -ENOMEM;
 	op = op_new(ts, cookie);
-	if (!op)
+	if (!op) {
+		ts->tx->refused = true;
 		return -EAGAIN;
+	}
 	op->flush = true;
 	ts->tx->op_tail++;
 	if (tcp_unsent(ts))
@@ -707,6 +712,10 @@ int tcp_tx_reap(struct tcp_stream *ts, struct nmt_event *ev, int max)
 		ev[n].cookie = op->cookie;
 		ev[n++].len = op->len;
 		op_drop(tx);
+	}
+	if (n && tx->refused) {
+		tx->refused = false;
+		ts->s->tx_slot = true;
 	}
 	return n;
 }

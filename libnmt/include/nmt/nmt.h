@@ -561,7 +561,7 @@ enum nmt_reason {
 	NMT_WHY_SHUTDOWN = 10,     /* the listener or domain is closing */
 	NMT_WHY_NOT_BUILT = 11,    /* the provider is not in this build */
 	NMT_WHY_NO_DEVICE = 12,    /* no device */
-	NMT_WHY_ABORT = 13,        /* nmt_abort */
+	NMT_WHY_CLOSED = 13,       /* closed in order: takes no more */
 };
 const char *nmt_reason_str(enum nmt_reason why); /* never NULL, static */
 

@@ -172,6 +172,7 @@ struct nmt_stream {
 	/* Shared between provider and core. */
 	bool rx_ready;  /* provider: a receive may find bytes, the end or an error */
 	bool tx_ready;  /* provider: a send may find room */
+	bool tx_slot;   /* provider: an operation finished after one was refused for depth */
 	bool rx_told;   /* core: READABLE was given since the last receive call */
 	bool tx_want;   /* core: a send found no room; tell WRITABLE */
 	bool rx_shut, tx_shut; /* the application ended this direction */
@@ -187,6 +188,7 @@ struct nmt_stream {
 	uint8_t owe;     /* NMTI_OWE_*: events that the application has not had yet */
 	uint16_t why;    /* enum nmt_reason */
 	int close_status;
+	bool at_domain_close; /* its status counts for nmt_domain_close */
 	struct nmti_list tell, work, all;
 	struct nmti_ctl *ctl;
 	struct nmti_boot *boot;
@@ -206,7 +208,8 @@ void nmti_work(struct nmt_stream *s);
 
 /*
  * The stream broke: remember ERR (the first one counts), owe NMT_EV_ERROR. The provider logs the
- * cause before, as it alone knows it; receives still give what arrived before the break.
+ * cause before, as it alone knows it; receives still give what arrived before the break. -EPROTO
+ * on an open stream becomes -ECONNRESET, and the peer is told.
  */
 void nmti_stream_fail(struct nmt_stream *s, int err);
 
@@ -217,11 +220,12 @@ void nmti_path_up(struct nmt_stream *s, int status);
 void nmti_stream_closed(struct nmt_stream *s, int status);
 
 /*
- * The peer's orderly end, as the control channel tells it. RX_OFFSET: stream bytes received so far.
+ * The peer's orderly end, as the control channel tells it. RX_OFFSET, RX_RECORDS: stream bytes and
+ * records received so far.
  * 1: the end of the stream is here; 0: not yet, the core will set rx_ready and tell when it knows;
  * -ECONNRESET: the path ended elsewhere. Raw streams: 1 always.
  */
-int nmti_peer_fin(struct nmt_stream *s, uint64_t rx_offset);
+int nmti_peer_fin(struct nmt_stream *s, uint64_t rx_offset, uint64_t rx_records);
 
 /* The sending direction ended after TX_OFFSET stream bytes: tell the peer. No-op on raw streams. */
 void nmti_send_fin(struct nmt_stream *s, uint64_t tx_offset, uint64_t records);
