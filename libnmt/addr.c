@@ -57,12 +57,12 @@ static int parse_bracketed(const char *text, struct nmti_hostport *hp)
 	return close[1] == ':' ? parse_port(close + 2, &hp->port) : -EINVAL;
 }
 
-int nmti_addr_parse(const char *text, struct nmti_hostport *hp)
+int nmti_addr_parse(const char *text, uint16_t port, struct nmti_hostport *hp)
 {
 	const char *colon;
 
 	memset(hp, 0, sizeof(*hp));
-	hp->port = NMT_DEFAULT_PORT;
+	hp->port = port;
 	if (!text || !*text)
 		return -EINVAL;
 	if (*text == '[')
@@ -77,14 +77,29 @@ int nmti_addr_parse(const char *text, struct nmti_hostport *hp)
 	return parse_port(colon + 1, &hp->port);
 }
 
-int nmti_addr_format(const struct sockaddr_storage *ss, char *buf, size_t len)
+/* IPv4 as a dual-stack socket shows it, ::ffff:1.2.3.4, back to IPv4. */
+static void unmap(struct sockaddr_storage *ss)
 {
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)ss;
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = v6->sin6_port };
+
+	if (ss->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+		return;
+	memcpy(&v4.sin_addr, &v6->sin6_addr.s6_addr[12], sizeof(v4.sin_addr));
+	memcpy(ss, &v4, sizeof(v4));
+}
+
+int nmti_addr_format(const struct sockaddr_storage *full, char *buf, size_t len)
+{
+	struct sockaddr_storage copy = *full, *ss = &copy;
 	char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
 	char port[8];
-	socklen_t sslen = ss->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-						    : sizeof(struct sockaddr_in);
+	socklen_t sslen;
 	int n;
 
+	unmap(ss);
+	sslen = ss->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+					  : sizeof(struct sockaddr_in);
 	if (getnameinfo((const struct sockaddr *)ss, sslen, host, sizeof(host), port, sizeof(port),
 			NI_NUMERICHOST | NI_NUMERICSERV))
 		return -EAFNOSUPPORT;

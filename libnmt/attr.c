@@ -10,7 +10,6 @@
 #define DEPTH_MAX 65536u
 #define ZEROCOPY_MIN_DEFAULT (32u << 10)
 #define PENDING_DEFAULT 1024u
-#define RAILS_MAX 16u
 #define FLAGS_ALL                                                                                  \
 	(NMT_STREAM_BLOCKING | NMT_STREAM_RECORDS | NMT_STREAM_REUSEPORT | NMT_STREAM_V6ONLY |     \
 	 NMT_STREAM_NAGLE)
@@ -48,9 +47,13 @@ static bool in_range(const struct nmt_stream_attr *a, bool listener)
 {
 	if (a->mode > (listener ? NMT_MODE_EITHER : NMT_MODE_NEGOTIATED))
 		return false;
+	if (a->connect_timeout < NMT_FOREVER || a->handshake_timeout < NMT_FOREVER ||
+	    a->send_timeout < NMT_FOREVER || a->recv_timeout < NMT_FOREVER ||
+	    a->linger < NMT_FOREVER)
+		return false;
 	return a->recv_mode <= NMT_RECV_POSTED && !(a->flags & ~FLAGS_ALL) &&
 	       a->send_depth <= DEPTH_MAX && a->recv_depth <= DEPTH_MAX &&
-	       a->rails <= RAILS_MAX && a->backlog <= INT_MAX && a->tos <= 255;
+	       a->backlog <= INT_MAX && a->tos <= 255;
 }
 
 /* Options of which some provider of the domain must be capable. */
@@ -70,6 +73,10 @@ static int refuse(const struct nmt_domain *dom, const struct nmt_stream_attr *a)
 	}
 	if (a->mode != NMT_MODE_NEGOTIATED && !(caps & NMT_CAP_RAW)) {
 		nmti_err(dom->ctx, "%s has no raw mode", dom->spec);
+		return -EOPNOTSUPP;
+	}
+	if (a->mode != NMT_MODE_RAW && !(caps & NMT_CAP_NEGOTIATED)) {
+		nmti_err(dom->ctx, "%s has no negotiated mode", dom->spec);
 		return -EOPNOTSUPP;
 	}
 	if (a->rails > rails) {

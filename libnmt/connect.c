@@ -25,6 +25,7 @@ struct nmti_boot *nmti_boot_new(struct nmt_stream *s, const struct nmt_stream_at
 
 	if (!b)
 		return NULL;
+	s->memory += sizeof(*b);
 	b->s = s;
 	b->src.fd = b->data.fd = -1;
 	b->timer.fire = late;
@@ -54,6 +55,7 @@ void nmti_boot_free(struct nmt_stream *s)
 	if (!b)
 		return;
 	s->boot = NULL;
+	s->memory -= sizeof(*b);
 	nmti_timer_cancel(s->dom, &b->timer);
 	nmti_list_del(&b->node);
 	if (b->lookup) { /* its descriptor is the look-up's own */
@@ -128,11 +130,9 @@ static int bind_local(struct nmti_boot *b, int fd, int family)
 
 	if (!b->attr.local_addr)
 		return 0;
-	n = nmti_addr_parse(b->attr.local_addr, &hp);
+	n = nmti_addr_parse(b->attr.local_addr, 0, &hp);
 	if (n)
 		return n;
-	if (!strchr(b->attr.local_addr, ']') && !strchr(b->attr.local_addr, ':'))
-		hp.port = 0; /* an address alone binds no port */
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	n = nmti_addr_numeric(&hp, true, addr, NMTI_ADDRS_MAX);
 	for (int i = 0; i < n; i++)
@@ -252,7 +252,12 @@ int nmt_connect(struct nmt_domain *dom, const char *addr, const struct nmt_strea
 	if (!dom || !out)
 		return -EINVAL;
 	rc = nmti_stream_attr(dom, user, false, &attr);
-	if (!rc && nmti_addr_parse(addr, &hp)) {
+	if (!rc && attr.local_addr && nmti_addr_parse(attr.local_addr, 0, &hp)) {
+		nmti_err(dom->ctx, "connect: local address \"%.80s\" is no address",
+			 attr.local_addr);
+		rc = -EINVAL;
+	}
+	if (!rc && nmti_addr_parse(addr, NMT_DEFAULT_PORT, &hp)) {
 		nmti_err(dom->ctx, "connect: \"%.80s\" is no address; write host:port, [v6]:port "
 			 "or :port", addr ? addr : "");
 		rc = -EINVAL;

@@ -40,6 +40,11 @@ static void ctl_fail(struct nmti_ctl *c, int err, const char *what)
 	struct nmt_stream *s = c->s;
 	char peer[NMT_ADDR_MAX];
 
+	if (c->bye) { /* all that this side sent is with the peer: nothing is lost */
+		ctl_drop(c);
+		nmti_stream_closed(s, 0);
+		return;
+	}
 	if (!s->error)
 		nmti_info(s->ctx, "%s: stream to %s: %s", s->ops->name, nmti_stream_peer(s, peer),
 			  what);
@@ -133,7 +138,7 @@ static void ctl_ready(struct nmti_source *src, uint32_t events)
 	struct nmti_ctl *c = nmti_container(src, struct nmti_ctl, src);
 
 	(void)events;
-	while (src->fd >= 0 && c->s->ctl == c && ctl_read(c))
+	while (src->fd >= 0 && ctl_read(c))
 		;
 }
 
@@ -153,6 +158,7 @@ int nmti_ctl_open(struct nmt_stream *s, int fd)
 		close(fd);
 		return -ENOMEM;
 	}
+	s->memory += sizeof(*c);
 	c->s = s;
 	c->src.fd = fd;
 	c->src.ready = ctl_ready;
@@ -214,7 +220,7 @@ bool nmti_ctl_peer_gone(const struct nmt_stream *s)
 	return s->ctl && s->ctl->peer_gone;
 }
 
-void nmti_ctl_free(struct nmt_stream *s)
+void nmti_ctl_end(struct nmt_stream *s)
 {
 	struct nmti_ctl *c = s->ctl;
 	uint8_t drop[256];
@@ -227,8 +233,13 @@ void nmti_ctl_free(struct nmt_stream *s)
 			;
 	nmti_timer_cancel(s->dom, &c->grace);
 	ctl_drop(c);
+}
+
+void nmti_ctl_free(struct nmt_stream *s)
+{
+	nmti_ctl_end(s);
+	free(s->ctl);
 	s->ctl = NULL;
-	free(c);
 }
 
 int nmti_peer_fin(struct nmt_stream *s, uint64_t rx_offset, uint64_t rx_records)

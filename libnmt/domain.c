@@ -90,8 +90,7 @@ static const struct nmt_provider_ops *best_left(struct nmt_domain *dom, uint32_t
 {
 	const struct nmt_provider_ops *best = NULL, *ops;
 
-	for (int i = 0; i < dom->ctx->nproviders; i++) {
-		ops = &dom->ctx->providers[i]->ops;
+	for (int i = 0; (ops = nmti_provider_at(dom->ctx, i, NULL)); i++) {
 		if (tried & 1u << i || !(ops->caps & NMT_CAP_NEGOTIATED) || open_already(dom, ops))
 			continue;
 		if (!best || ops->rank < best->rank)
@@ -100,10 +99,12 @@ static const struct nmt_provider_ops *best_left(struct nmt_domain *dom, uint32_t
 	return best;
 }
 
-static uint32_t index_bit(const struct nmt_ctx *ctx, const struct nmt_provider_ops *ops)
+static uint32_t index_bit(struct nmt_ctx *ctx, const struct nmt_provider_ops *ops)
 {
-	for (int i = 0; i < ctx->nproviders; i++)
-		if (&ctx->providers[i]->ops == ops)
+	const struct nmt_provider_ops *p;
+
+	for (int i = 0; (p = nmti_provider_at(ctx, i, NULL)); i++)
+		if (p == ops)
 			return 1u << i;
 	return 0;
 }
@@ -155,6 +156,7 @@ static void domain_free(struct nmt_domain *dom)
 
 		pd->ops->close(pd);
 	}
+	nmti_timer_cancel(dom, &dom->pool.retry);
 	nmti_loans_fini(dom);
 	nmti_pool_fini(dom);
 	nmti_reactor_fini(dom);
@@ -237,6 +239,7 @@ static void close_streams(struct nmt_domain *dom)
 	}
 	/* Each stream has its linger deadline, so this ends. */
 	while (!all_closed(dom)) {
+		dom->woken = false;
 		nmti_list_splice_tail(&dom->tell, &dom->now);
 		nmti_progress(dom, NMT_FOREVER);
 		while (nmti_list_pop(&dom->now))

@@ -29,6 +29,18 @@ static void greet_leave(struct nmti_greet *g)
 	g->l->ngreets--;
 }
 
+void nmti_greets_drop(struct nmt_listener *l)
+{
+	while (!nmti_list_empty(&l->greets)) {
+		struct nmti_greet *g = nmti_container(l->greets.next, struct nmti_greet, node);
+
+		greet_leave(g);
+		nmti_greet_free(g);
+	}
+	while (!nmti_list_empty(&l->queue))
+		nmti_greet_free(nmti_container(l->queue.next, struct nmti_greet, node));
+}
+
 static void peer_text(int fd, char buf[static NMT_ADDR_MAX])
 {
 	struct sockaddr_storage ss;

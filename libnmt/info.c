@@ -69,9 +69,12 @@ static void add_missing(struct collect *c, const char *name, const char *why)
 
 static bool is_module(struct nmt_ctx *ctx, const struct nmt_provider_ops *ops)
 {
-	for (int i = 0; i < ctx->nproviders; i++)
-		if (&ctx->providers[i]->ops == ops)
-			return ctx->providers[i]->module;
+	const struct nmt_provider_ops *p;
+	bool module = false;
+
+	for (int i = 0; (p = nmti_provider_at(ctx, i, &module)); i++)
+		if (p == ops)
+			return module;
 	return false;
 }
 
@@ -92,13 +95,12 @@ static int collect_one(struct nmt_ctx *ctx, struct collect *c, const char *name)
 /* Known names first, then providers that were added under others. */
 static void collect_all(struct nmt_ctx *ctx, struct collect *c)
 {
-	int n;
+	const struct nmt_provider_ops *ops;
 
 	for (int i = 0; nmti_provider_names[i] && !c->rc; i++)
 		collect_one(ctx, c, nmti_provider_names[i]);
-	n = ctx->nproviders;
-	for (int i = 0; i < n && !c->rc; i++) {
-		const char *name = ctx->providers[i]->ops.name;
+	for (int i = 0; (ops = nmti_provider_at(ctx, i, NULL)) && !c->rc; i++) {
+		const char *name = ops->name;
 		int k = 0;
 
 		while (nmti_provider_names[k] && strcmp(nmti_provider_names[k], name))
@@ -112,12 +114,17 @@ static int collect_spec(struct nmt_ctx *ctx, struct collect *c, const char *spec
 {
 	char name[NMT_NAME_MAX];
 	size_t len = strcspn(spec, "/");
+	int rc;
 
 	if (len >= sizeof(name))
 		return -ENODEV;
 	snprintf(name, sizeof(name), "%.*s", (int)len, spec);
 	c->device = spec[len] ? spec + len + 1 : NULL;
-	return collect_one(ctx, c, name);
+	rc = collect_one(ctx, c, name);
+	if (!c->ops)
+		nmti_err(ctx, "provider %s: not in this build, and no module in %s", name,
+			 ctx->provider_path);
+	return rc;
 }
 
 int nmt_getinfo(struct nmt_ctx *ctx, const struct nmt_hints *user, struct nmt_info **list)

@@ -60,6 +60,9 @@ struct nmt_ctx {
 /* Copy SIZE bytes of a user's attribute struct over defaults. -EINVAL: unknown size or non-zero tail. */
 int nmti_attr_copy(void *dst, size_t known, const void *user);
 
+/* The provider at INDEX of the table, or NULL past its end; *MODULE: it was loaded. */
+const struct nmt_provider_ops *nmti_provider_at(struct nmt_ctx *ctx, int index, bool *module);
+
 /* Find NAME among the built-in ones and those added, else load its module. -ENODEV, reason in WHY. */
 const struct nmt_provider_ops *nmti_provider_load(struct nmt_ctx *ctx, const char *name, char *why,
 						  size_t len);
@@ -85,6 +88,7 @@ struct nmti_pool {
 	enum nmt_mem_kind kind;
 	struct nmti_cell *free;
 	struct nmti_slab *slabs;
+	struct nmti_timer retry; /* after memory ran out */
 };
 
 struct nmti_loan {
@@ -174,8 +178,8 @@ struct nmti_addr {
 
 #define NMTI_ADDRS_MAX 8
 
-int nmti_addr_parse(const char *text, struct nmti_hostport *hp); /* -EINVAL */
-int nmti_addr_format(const struct sockaddr_storage *ss, char *buf, size_t len);
+/* PORT is the one of an address that names none. -EINVAL. */
+int nmti_addr_parse(const char *text, uint16_t port, struct nmti_hostport *hp);
 /* Addresses of a host that need no name service; -EAGAIN: it has to be resolved. */
 int nmti_addr_numeric(const struct nmti_hostport *hp, bool passive, struct nmti_addr *out, int max);
 int nmti_addr_resolve(const struct nmti_hostport *hp, bool passive, struct nmti_addr *out, int max);
@@ -257,6 +261,7 @@ void nmti_rdv_close(struct nmt_domain *dom);
 
 /* Control channel of an open negotiated stream; takes FD over. */
 int nmti_ctl_open(struct nmt_stream *s, int fd);
+void nmti_ctl_end(struct nmt_stream *s); /* close its socket */
 void nmti_ctl_free(struct nmt_stream *s);
 void nmti_ctl_abort(struct nmt_stream *s, uint16_t reason);
 void nmti_ctl_bye(struct nmt_stream *s); /* orderly: this side takes no more */

@@ -179,7 +179,7 @@ void nmti_stream_closed(struct nmt_stream *s, int status)
 		return;
 	if (s->ctl && status)
 		nmti_ctl_abort(s, NMT_WHY_SHUTDOWN);
-	nmti_ctl_free(s);
+	nmti_ctl_end(s);
 	nmti_list_del(&s->work);
 	s->close_status = status;
 	if (status && s->at_domain_close && !s->dom->close_status)

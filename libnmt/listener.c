@@ -116,7 +116,7 @@ static int bind_any(struct nmt_domain *dom, const char *text, const struct nmt_s
 {
 	struct nmti_addr addr[NMTI_ADDRS_MAX];
 	struct nmti_hostport hp;
-	int n = nmti_addr_parse(text, &hp), fd = -ENOENT;
+	int n = nmti_addr_parse(text, NMT_DEFAULT_PORT, &hp), fd = -ENOENT;
 
 	if (n) {
 		nmti_err(dom->ctx, "listen: \"%.80s\" is no address; write host:port, [v6]:port "
@@ -188,12 +188,6 @@ int nmt_listen(struct nmt_domain *dom, const char *addr, const struct nmt_stream
 	return 0;
 }
 
-static void drop_greets(struct nmti_list *list)
-{
-	while (!nmti_list_empty(list))
-		nmti_greet_free(nmti_container(list->next, struct nmti_greet, node));
-}
-
 void nmti_listener_free(struct nmt_listener *l)
 {
 	nmti_timer_cancel(l->dom, &l->retry);
@@ -201,8 +195,7 @@ void nmti_listener_free(struct nmt_listener *l)
 	close(l->src.fd);
 	nmti_list_del(&l->node);
 	nmti_list_del(&l->told);
-	drop_greets(&l->greets);
-	drop_greets(&l->queue);
+	nmti_greets_drop(l);
 	listener_release(l);
 }
 

@@ -17,6 +17,7 @@
 #define CELL_MAX (16u << 20)
 #define SLAB_BYTES (UINT64_C(2) << 20)
 #define STAGING_BYTES (256u << 10)
+#define RETRY_NS INT64_C(100000000)
 
 struct nmti_slab {
 	struct nmti_slab *next;
@@ -24,9 +25,22 @@ struct nmti_slab {
 	struct nmti_cell cell[];
 };
 
+static void unstall(struct nmt_stream *s);
+
+/* The system had no memory: whoever stalled for it may try again. */
+static void pool_retry(struct nmti_timer *t)
+{
+	struct nmt_domain *dom = nmti_container(t, struct nmt_domain, pool.retry);
+	struct nmti_list *node;
+
+	for (node = dom->streams.next; node != &dom->streams; node = node->next)
+		unstall(nmti_container(node, struct nmt_stream, all));
+}
+
 int nmti_pool_init(struct nmt_domain *dom, const struct nmt_domain_attr *attr)
 {
 	struct nmti_pool *pool = &dom->pool;
+	const struct nmt_mem_ops *kind;
 
 	pool->cell_size = attr->cell_size ? attr->cell_size : CELL_DEFAULT;
 	if (pool->cell_size < CELL_MIN || pool->cell_size > CELL_MAX ||
@@ -34,7 +48,11 @@ int nmti_pool_init(struct nmt_domain *dom, const struct nmt_domain_attr *attr)
 		return -EINVAL;
 	pool->shared_max = (attr->pool_size ? attr->pool_size : POOL_DEFAULT) / pool->cell_size;
 	pool->kind = attr->pool_kind ? (enum nmt_mem_kind)attr->pool_kind : NMT_MEM_HOST;
-	if (!nmti_mem_kind(dom->ctx, pool->kind)) {
+	pool->retry.fire = pool_retry;
+	kind = nmti_mem_kind(dom->ctx, pool->kind);
+	if (!kind && pool->kind > NMT_MEM_DMABUF)
+		return -EINVAL;
+	if (!kind || !kind->alloc) {
 		nmti_err(dom->ctx, "domain %s: pool memory kind %d is not in this build",
 			 dom->spec, (int)pool->kind);
 		return -EOPNOTSUPP;
@@ -83,6 +101,7 @@ static int pool_grow(struct nmt_domain *dom)
 		nmti_err(dom->ctx, "domain %s: no memory for the receive pool: %s", dom->spec,
 			 nmt_strerror(rc));
 		free(slab);
+		nmti_timer_set(dom, &pool->retry, nmti_now() + RETRY_NS);
 		return rc;
 	}
 	slab->next = pool->slabs;

@@ -205,6 +205,19 @@ const struct nmt_provider_ops *nmti_provider_find(struct nmt_ctx *ctx, const cha
 	return p ? &p->ops : NULL;
 }
 
+const struct nmt_provider_ops *nmti_provider_at(struct nmt_ctx *ctx, int index, bool *module)
+{
+	struct nmti_provider *p = NULL;
+
+	pthread_mutex_lock(&ctx->lock);
+	if (index < ctx->nproviders)
+		p = ctx->providers[index];
+	pthread_mutex_unlock(&ctx->lock);
+	if (p && module)
+		*module = p->module;
+	return p ? &p->ops : NULL;
+}
+
 /* ---- modules ---- */
 
 static int module_take(struct nmt_ctx *ctx, void *handle, const char *name, const char *file,
@@ -221,7 +234,8 @@ static int module_take(struct nmt_ctx *ctx, void *handle, const char *name, cons
 		return -EPROTONOSUPPORT;
 	}
 	pthread_mutex_lock(&ctx->lock);
-	rc = add_locked(ctx, ops, handle);
+	/* Another thread may have loaded it meanwhile: the first one stays. */
+	rc = find_locked(ctx, name) ? -EEXIST : add_locked(ctx, ops, handle);
 	pthread_mutex_unlock(&ctx->lock);
 	return rc;
 }
@@ -242,7 +256,7 @@ static int module_open(struct nmt_ctx *ctx, const char *dir, int dir_len, const 
 	rc = module_take(ctx, handle, name, file, why, len);
 	if (rc)
 		dlclose(handle);
-	return rc;
+	return rc == -EEXIST ? 0 : rc;
 }
 
 static int module_search(struct nmt_ctx *ctx, const char *name, char *why, size_t len)

@@ -36,26 +36,36 @@ int64_t nmti_deadline(int64_t timeout)
 
 /* ---- descriptors ---- */
 
+/* Events that were collected but not dispatched yet must not reach freed memory. */
+static void forget(struct nmt_domain *dom, int fd)
+{
+	struct batch *b = dom->ready_batch;
+
+	for (int i = b->next; i < b->count; i++) {
+		const struct nmti_source *src = b->ev[i].data.ptr;
+
+		if (src && src->fd == fd)
+			b->ev[i].data.ptr = NULL;
+	}
+}
+
 int nmti_watch(struct nmt_domain *dom, struct nmti_source *src, uint32_t events)
 {
 	struct epoll_event ev = { .events = events | EPOLLET, .data.ptr = src };
 
 	if (!epoll_ctl(dom->epfd, EPOLL_CTL_ADD, src->fd, &ev))
 		return 0;
-	if (errno == EEXIST && !epoll_ctl(dom->epfd, EPOLL_CTL_MOD, src->fd, &ev))
+	if (errno == EEXIST && !epoll_ctl(dom->epfd, EPOLL_CTL_MOD, src->fd, &ev)) {
+		forget(dom, src->fd);
 		return 0;
+	}
 	return -errno;
 }
 
-/* Events of the source that were collected but not dispatched yet must not reach freed memory. */
 void nmti_unwatch(struct nmt_domain *dom, struct nmti_source *src)
 {
-	struct batch *b = dom->ready_batch;
-
 	epoll_ctl(dom->epfd, EPOLL_CTL_DEL, src->fd, NULL);
-	for (int i = b->next; i < b->count; i++)
-		if (b->ev[i].data.ptr == src)
-			b->ev[i].data.ptr = NULL;
+	forget(dom, src->fd);
 }
 
 static int to_ms(int64_t timeout)

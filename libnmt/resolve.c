@@ -3,6 +3,7 @@
  * Name look-ups on a helper thread, so that a connect never resolves on the caller's time. The look-up is
  * shared by that thread and the one that asked; whoever lets go last frees it.
  */
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -40,6 +41,7 @@ static void *lookup_run(void *arg)
 
 static int lookup_thread(struct nmti_lookup *l)
 {
+	sigset_t all, old;
 	pthread_attr_t attr;
 	pthread_t thread;
 	int rc;
@@ -48,7 +50,11 @@ static int lookup_thread(struct nmti_lookup *l)
 	if (rc)
 		return -rc;
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	/* Signals are for the application's threads. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&thread, &attr, lookup_run, l);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return -rc;
 }

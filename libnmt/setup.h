@@ -88,6 +88,7 @@ struct nmti_greet {
 	struct nmti_inbox in;
 };
 
+void nmti_greets_drop(struct nmt_listener *l);  /* all of them, queued ones too */
 void nmti_greet_accept(struct nmt_listener *l); /* take connections from the kernel */
 void nmti_greet_free(struct nmti_greet *g);     /* closes its socket unless that is -1 */
 int nmti_accept_error(struct nmt_listener *l, int err);

@@ -52,9 +52,11 @@ static int set_keepalive(struct nmt_ctx *ctx, int fd, uint32_t idle, uint32_t in
 
 static int set_tos(struct nmt_ctx *ctx, int fd, int family, uint32_t tos)
 {
-	if (family == AF_INET6)
-		return set_int(ctx, fd, IPPROTO_IPV6, IPV6_TCLASS, tos, "IPV6_TCLASS");
-	return set_int(ctx, fd, IPPROTO_IP, IP_TOS, tos, "IP_TOS");
+	int rc = 0;
+
+	if (family == AF_INET6) /* and IP_TOS for the IPv4 peers of a dual-stack socket */
+		rc = set_int(ctx, fd, IPPROTO_IPV6, IPV6_TCLASS, tos, "IPV6_TCLASS");
+	return rc ? rc : set_int(ctx, fd, IPPROTO_IP, IP_TOS, tos, "IP_TOS");
 }
 
 /* Options that accepted sockets inherit from their listener. */

@@ -24,7 +24,7 @@ static void from_counters(struct nmt_stats *st, const struct nmti_counters *c)
 
 static uint64_t memory_of(const struct nmt_stream *s)
 {
-	return sizeof(*s) + (s->priv ? s->ops->stream_size : 0);
+	return sizeof(*s) + (s->priv ? s->ops->stream_size : 0) + s->memory;
 }
 
 static void domain_stats(const struct nmt_domain *dom, struct nmt_stats *st)

@@ -121,6 +121,8 @@ static ssize_t send_blocking(struct nmt_stream *s, const struct iovec *iov, int 
 			r = send_once(s, rest, iov_from(iov, n, done, rest), len - done, flags);
 		if (r >= 0 && (done += (size_t)r) == len)
 			return (ssize_t)done;
+		if (r >= 0 && s->tx_ready)
+			continue;
 		if (r >= 0 || r == -EAGAIN)
 			r = nmti_block(s->dom, deadline);
 		if (r < 0)

@@ -56,6 +56,7 @@ struct tcp_stream {
 	uint64_t tx_off, tx_records;
 	uint64_t wire_queued, wire_sent;
 	bool fin_due, fin_sent;
+	bool acked;             /* closed in order: the peer's kernel has everything */
 	bool zc_on, zc_off;     /* SO_ZEROCOPY is set; not worth asking (any more) */
 };
 

@@ -93,6 +93,7 @@ static void finish(struct tcp_stream *ts, int status)
 	nmti_unwatch(ts->s->dom, &ts->src);
 	close(ts->src.fd);
 	ts->src.fd = -1;
+	ts->acked = !status;
 	nmti_stream_closed(ts->s, status);
 }
 

@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <linux/sockios.h>
 #include <net/if.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -19,12 +18,13 @@
 static const struct {
 	enum nmt_opt opt;
 	int level, name;
+	int max;
 } int_opts[] = {
-	{ NMT_OPT_NODELAY, IPPROTO_TCP, TCP_NODELAY },
-	{ NMT_OPT_SNDBUF, SOL_SOCKET, SO_SNDBUF },
-	{ NMT_OPT_RCVBUF, SOL_SOCKET, SO_RCVBUF },
-	{ NMT_OPT_KEEPALIVE_IDLE, IPPROTO_TCP, TCP_KEEPIDLE },
-	{ NMT_OPT_USER_TIMEOUT, IPPROTO_TCP, TCP_USER_TIMEOUT },
+	{ NMT_OPT_NODELAY, IPPROTO_TCP, TCP_NODELAY, 1 },
+	{ NMT_OPT_SNDBUF, SOL_SOCKET, SO_SNDBUF, INT_MAX },
+	{ NMT_OPT_RCVBUF, SOL_SOCKET, SO_RCVBUF, INT_MAX },
+	{ NMT_OPT_KEEPALIVE_IDLE, IPPROTO_TCP, TCP_KEEPIDLE, INT_MAX },
+	{ NMT_OPT_USER_TIMEOUT, IPPROTO_TCP, TCP_USER_TIMEOUT, INT_MAX },
 };
 
 static int family_of(int fd)
@@ -36,17 +36,19 @@ static int family_of(int fd)
 	return family;
 }
 
-static int find(int fd, enum nmt_opt opt, int *level, int *name)
+static int find(int fd, enum nmt_opt opt, int *level, int *name, int *max)
 {
 	for (size_t i = 0; i < sizeof(int_opts) / sizeof(int_opts[0]); i++) {
 		if (int_opts[i].opt != opt)
 			continue;
 		*level = int_opts[i].level;
 		*name = int_opts[i].name;
+		*max = int_opts[i].max;
 		return 0;
 	}
 	if (opt != NMT_OPT_TOS)
 		return -ENOPROTOOPT;
+	*max = 255;
 	*level = family_of(fd) == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
 	*name = family_of(fd) == AF_INET6 ? IPV6_TCLASS : IP_TOS;
 	return 0;
@@ -62,18 +64,18 @@ static int set_keepalive(int fd, int seconds)
 
 int tcp_setopt(struct nmt_stream *s, enum nmt_opt opt, const void *val, size_t len)
 {
-	int fd = tcp_of(s)->src.fd, level, name, v, rc;
+	int fd = tcp_of(s)->src.fd, level, name, max, v, rc;
 	int64_t wide;
 
 	if (opt == NMT_OPT_CONGESTION) {
 		rc = setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, val, (socklen_t)len);
 		return rc ? -errno : 0;
 	}
-	rc = find(fd, opt, &level, &name);
+	rc = find(fd, opt, &level, &name, &max);
 	if (rc)
 		return rc;
 	memcpy(&wide, val, sizeof(wide));
-	if (wide < 0 || wide > INT_MAX)
+	if (wide < 0 || wide > max)
 		return -EINVAL;
 	v = (int)wide;
 	if (opt == NMT_OPT_KEEPALIVE_IDLE) {
@@ -96,13 +98,13 @@ static int get_congestion(int fd, void *val, size_t *len)
 
 int tcp_getopt(struct nmt_stream *s, enum nmt_opt opt, void *val, size_t *len)
 {
-	int fd = tcp_of(s)->src.fd, level, name, v = 0, on = 1, rc;
+	int fd = tcp_of(s)->src.fd, level, name, max, v = 0, on = 1, rc;
 	socklen_t n = sizeof(v);
 	int64_t wide;
 
 	if (opt == NMT_OPT_CONGESTION)
 		return get_congestion(fd, val, len);
-	rc = find(fd, opt, &level, &name);
+	rc = find(fd, opt, &level, &name, &max);
 	if (rc)
 		return rc;
 	if (getsockopt(fd, level, name, &v, &n))
@@ -123,15 +125,11 @@ static void print_addr(int fd, bool peer, char out[static NMT_ADDR_MAX])
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
-	char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1], port[8];
 
 	if (peer ? getpeername(fd, (struct sockaddr *)&ss, &len)
 		 : getsockname(fd, (struct sockaddr *)&ss, &len))
 		return;
-	if (getnameinfo((struct sockaddr *)&ss, len, host, sizeof(host), port, sizeof(port),
-			NI_NUMERICHOST | NI_NUMERICSERV))
-		return;
-	snprintf(out, NMT_ADDR_MAX, ss.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+	nmti_addr_format(&ss, out, NMT_ADDR_MAX);
 }
 
 void tcp_info(const struct nmt_stream *s, struct nmt_stream_info *info)

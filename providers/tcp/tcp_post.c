@@ -47,6 +47,7 @@ static int posts_alloc(struct tcp_stream *ts)
 	ts->posts = calloc(1, sizeof(*ts->posts) + cap * sizeof(ts->posts->ring[0]));
 	if (!ts->posts)
 		return -ENOMEM;
+	ts->s->memory += (uint32_t)(sizeof(*ts->posts) + cap * sizeof(ts->posts->ring[0]));
 	ts->posts->mask = cap - 1;
 	return 0;
 }
@@ -59,6 +60,18 @@ void tcp_posts_free(struct tcp_stream *ts)
 	ts->posts = NULL;
 }
 
+/* Close the holes that cancelled posts left. */
+static void squeeze(struct tcp_posts *p)
+{
+	uint32_t to = p->head;
+
+	for (uint32_t i = p->head; i != p->tail; i++)
+		if (at(p, i)->state != POST_FREE)
+			*at(p, to++) = *at(p, i);
+	p->next = p->head;
+	p->tail = to;
+}
+
 int tcp_recv_into(struct nmt_stream *s, struct nmt_mr *mr, uint64_t offset, size_t len, int flags,
 		  uint64_t cookie)
 {
@@ -67,8 +80,10 @@ int tcp_recv_into(struct nmt_stream *s, struct nmt_mr *mr, uint64_t offset, size
 
 	if (!ts->posts && posts_alloc(ts))
 		return -ENOMEM;
-	if (ts->posts->tail - ts->posts->head >= s->tune.recv_depth)
+	if (s->posted + ts->posts->ndone >= s->tune.recv_depth)
 		return -EAGAIN;
+	if (ts->posts->tail - ts->posts->head > ts->posts->mask)
+		squeeze(ts->posts);
 	post = at(ts->posts, ts->posts->tail++);
 	memset(post, 0, sizeof(*post));
 	post->mr = mr;
@@ -347,6 +362,8 @@ bool tcp_posts_run(struct tcp_stream *ts, uint32_t budget)
 		if (!budget--)
 			return true;
 		r = s->records ? fill_record(ts, post) : fill_plain(ts, post);
+		if (r == -EAGAIN && s->error)
+			r = s->error;
 		if (r == -EAGAIN || r == -ENOBUFS)
 			return false;
 		if (r < 0)

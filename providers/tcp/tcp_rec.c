@@ -130,6 +130,8 @@ static ssize_t give(struct tcp_stream *ts, const struct iovec *iov, int n, int f
 
 	if (!here && !ts->mark && !flags) {
 		r = tcp_may_recv(ts) ? tcp_rec_direct(ts, iov, n) : -EAGAIN;
+		if (r == -EAGAIN && ts->s->error)
+			return ts->s->error;
 		if (r > 0 && tcp_rec_take(ts, (uint32_t)r))
 			*out_flags |= MSG_EOR;
 		return r ? r : tcp_rx_end(ts);
@@ -184,6 +186,8 @@ ssize_t tcp_rec_recv(struct tcp_stream *ts, const struct iovec *iov, int n, int 
 		r = more_bytes(ts, iov, flags);
 		if (r == -ENODATA)
 			return 0;
+		if (r == -EAGAIN && ts->s->error)
+			return ts->s->error;
 		if (r < 0)
 			return r;
 	}

@@ -199,6 +199,8 @@ int tcp_iov_clip(const struct iovec *iov, int n, size_t limit, struct iovec *out
 
 	*total = 0;
 	for (int i = 0; i < n && m < max && *total < limit; i++) {
+		if (!iov[i].iov_len)
+			continue;
 		out[m] = iov[i];
 		if (out[m].iov_len > limit - *total)
 			out[m].iov_len = limit - *total;
@@ -268,6 +270,8 @@ ssize_t tcp_recv(struct nmt_stream *s, const struct iovec *iov, int n, int flags
 	r = tcp_sock_recv(ts, iov, n, iov_total(iov, n), flags);
 	if (!r)
 		return tcp_rx_end(ts);
+	if (r == -EAGAIN && s->error)
+		return s->error;
 	if (r > 0 && !flags)
 		ts->rx_off += (uint64_t)r;
 	return r;
@@ -337,6 +341,8 @@ int tcp_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
 		if (!tcp_may_recv(ts))
 			return -EAGAIN;
 		r = tcp_fill(ts);
+		if (r == -EAGAIN && s->error)
+			return s->error;
 		if (r < 0)
 			return (int)r;
 		if (!r)

@@ -60,8 +60,10 @@ static uint32_t pow2(uint32_t n)
 
 static struct tcp_tx *tx_get(struct tcp_stream *ts)
 {
-	if (!ts->tx)
+	if (!ts->tx) {
 		ts->tx = calloc(1, sizeof(*ts->tx));
+		ts->s->memory += ts->tx ? sizeof(*ts->tx) : 0;
+	}
 	return ts->tx;
 }
 
@@ -84,6 +86,7 @@ static int rings_get(struct tcp_stream *ts)
 		tx->run = NULL;
 		return -ENOMEM;
 	}
+	ts->s->memory += (uint32_t)(ops * sizeof(*tx->op) + runs * sizeof(*tx->run));
 	tx->op_mask = ops - 1;
 	tx->run_mask = runs - 1;
 	return 0;
@@ -93,8 +96,10 @@ static int stage_get(struct tcp_stream *ts)
 {
 	struct tcp_tx *tx = tx_get(ts);
 
-	if (tx && !tx->stage)
+	if (tx && !tx->stage) {
 		tx->stage = malloc(STAGE_BYTES);
+		ts->s->memory += tx->stage ? STAGE_BYTES : 0;
+	}
 	return tx && tx->stage ? 0 : -ENOMEM;
 }
 
@@ -192,7 +197,7 @@ static ssize_t sock_send(struct tcp_stream *ts, const struct iovec *iov, int n, 
 		return -ENOBUFS;
 	if (!ts->s->error) {
 		nmti_log(ts->s->ctx, NMT_LOG_INFO, "tcp: send: %s", strerror(err));
-		nmti_stream_fail(ts->s, err == EPIPE ? -EPIPE : -err);
+		nmti_stream_fail(ts->s, err == EPIPE ? -ECONNRESET : -err);
 	}
 	return -err;
 }
@@ -407,8 +412,8 @@ ssize_t tcp_send(struct nmt_stream *s, const struct iovec *iov, int n, int flags
 	struct tcp_stream *ts = tcp_of(s);
 	ssize_t r;
 
-	if (runs_wait(ts))
-		tcp_push(ts, 4);
+	if (runs_wait(ts) && tcp_push(ts, 4))
+		nmti_work(s);
 	if (runs_wait(ts) || !(s->tx_ready || ts->outside))
 		return s->error ? s->error : -EAGAIN;
 	r = s->records ? send_records(ts, iov, n, flags) : send_plain(ts, iov, n, flags);
@@ -684,7 +689,7 @@ bool tcp_flush_waits(const struct tcp_stream *ts)
 static int op_state(struct tcp_stream *ts, struct tcp_op *op)
 {
 	if (ts->src.fd < 0 || ts->s->error) {
-		if (op->end <= ts->wire_sent && !op->flush)
+		if (op->end <= ts->wire_sent && (!op->flush || ts->acked))
 			return 1;
 		return ts->s->error ? ts->s->error : -ECONNABORTED;
 	}

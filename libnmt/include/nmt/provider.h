@@ -122,6 +122,9 @@ int nmti_timer_set(struct nmt_domain *dom, struct nmti_timer *t, int64_t at);
 void nmti_timer_cancel(struct nmt_domain *dom, struct nmti_timer *t);
 int64_t nmti_now(void); /* CLOCK_MONOTONIC, ns */
 
+/* "1.2.3.4:5" or "[::1]:5"; an IPv4 peer of a dual-stack socket is shown as IPv4. -ENOSPC. */
+int nmti_addr_format(const struct sockaddr_storage *ss, char *buf, size_t len);
+
 /* One line for the context's sink. Check the level first where the arguments cost something. */
 void nmti_log(struct nmt_ctx *ctx, enum nmt_log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -197,6 +200,7 @@ struct nmt_stream {
 	uint32_t held;       /* pool cells */
 	uint32_t loan_first; /* loans, 0: none */
 	uint64_t lent;       /* bytes on loan */
+	uint32_t memory;     /* library memory of the stream besides this struct and priv */
 };
 
 /*
