@@ -18,19 +18,7 @@ endfunction()
 # nmt_add_library(SOURCES file...): called once, by libnmt/CMakeLists.txt.
 function(nmt_add_library)
 	cmake_parse_arguments(A "" "" "SOURCES" ${ARGN})
-	# Until the core is complete: build what is there.
-	set(sources "")
-	set(complete ON)
-	foreach(file ${A_SOURCES})
-		if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
-			list(APPEND sources ${file})
-		else()
-			set(complete OFF)
-			message(STATUS "not there yet: libnmt/${file}")
-		endif()
-	endforeach()
-
-	add_library(nmt_objects OBJECT ${sources})
+	add_library(nmt_objects OBJECT ${A_SOURCES})
 	target_include_directories(nmt_objects
 		PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/include PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
 	target_compile_definitions(nmt_objects
@@ -44,7 +32,7 @@ function(nmt_add_library)
 		VERSION ${PROJECT_VERSION} SOVERSION 0 LINK_DEPENDS ${map})
 	target_link_options(nmt PRIVATE -Wl,--version-script=${map} -Wl,-Bsymbolic-functions)
 	# A sanitizer's runtime comes with the program, so its symbols are open in the library.
-	if(complete AND NOT NMT_SANITIZE AND NOT NMT_FUZZ)
+	if(NOT NMT_SANITIZE AND NOT NMT_FUZZ)
 		target_link_options(nmt PRIVATE -Wl,--no-undefined)
 	endif()
 

@@ -162,12 +162,36 @@ static int any_host(const struct nmti_hostport *hp, bool passive, struct nmti_ad
 	return 2;
 }
 
+/* The usual case without getaddrinfo(3), which costs as much as a connection. */
+static int plain_number(const struct nmti_hostport *hp, struct nmti_addr *out)
+{
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&out->ss;
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&out->ss;
+
+	memset(out, 0, sizeof(*out));
+	if (inet_pton(AF_INET, hp->host, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(hp->port);
+		out->len = sizeof(*v4);
+		return 1;
+	}
+	if (inet_pton(AF_INET6, hp->host, &v6->sin6_addr) == 1) {
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons(hp->port);
+		out->len = sizeof(*v6);
+		return 1;
+	}
+	return 0;
+}
+
 int nmti_addr_numeric(const struct nmti_hostport *hp, bool passive, struct nmti_addr *out, int max)
 {
 	int n;
 
 	if (!hp->host[0])
 		return any_host(hp, passive, out, max);
+	if (max > 0 && plain_number(hp, out))
+		return 1;
 	n = lookup(hp, AI_NUMERICHOST, out, max);
 	return n == -ENOENT ? -EAGAIN : n;
 }

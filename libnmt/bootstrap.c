@@ -26,7 +26,7 @@ static void tell_failure(struct nmti_boot *b, enum nmt_reason why)
 	/* Before SELECT there is nobody to tell, or nobody who would understand. */
 	if (b->step < BOOT_SELECT || b->src.fd < 0)
 		return;
-	nmti_msg_send(b->src.fd, buf, nmti_confirm_encode(&m, buf, sizeof(buf)));
+	nmti_msg_send(b->src.fd, buf, nmti_confirm_encode(&m, buf, sizeof(buf)), 0);
 }
 
 void nmti_boot_fail(struct nmti_boot *b, int err, enum nmt_reason why, const char *what)
@@ -57,7 +57,7 @@ void nmti_decline(int fd, enum nmt_reason why)
 	uint8_t buf[256];
 
 	snprintf(m.text, sizeof(m.text), "%s", nmt_reason_str(why));
-	nmti_msg_send(fd, buf, nmti_decline_encode(&m, buf, sizeof(buf)));
+	nmti_msg_send(fd, buf, nmti_decline_encode(&m, buf, sizeof(buf)), 0);
 }
 
 /* ---- both ends ---- */
@@ -76,7 +76,7 @@ static void confirm(struct nmti_boot *b)
 {
 	struct nmti_confirm m = { .rails = 1 };
 	uint8_t buf[64];
-	int rc = nmti_msg_send(b->src.fd, buf, nmti_confirm_encode(&m, buf, sizeof(buf)));
+	int rc = nmti_msg_send(b->src.fd, buf, nmti_confirm_encode(&m, buf, sizeof(buf)), 0);
 
 	if (rc)
 		broken(b, rc, "sending CONFIRM");
@@ -90,14 +90,16 @@ static int take_path(struct nmti_boot *b, int fd)
 	return nmti_stream_attach(b->s, b->pd, &path);
 }
 
-static void opened(struct nmti_boot *b)
+/* CONFIRM, LEN bytes, was the last message of the handshake; what is behind it is the channel's. */
+static void opened(struct nmti_boot *b, int len)
 {
 	struct nmt_stream *s = b->s;
 	int fd = b->src.fd, rc;
 
+	nmti_inbox_next(&b->in, len);
 	b->src.fd = -1;
+	rc = nmti_ctl_open(s, fd, b->in.buf, b->in.have);
 	nmti_boot_free(s);
-	rc = nmti_ctl_open(s, fd);
 	if (rc)
 		nmti_stream_fail(s, rc);
 	else
@@ -138,7 +140,7 @@ static void on_confirm(struct nmti_boot *b, int len)
 		return;
 	}
 	if (b->step == BOOT_CONFIRM) {
-		opened(b);
+		opened(b, len);
 		return;
 	}
 	rc = take_path(b, b->data.fd);
@@ -146,7 +148,7 @@ static void on_confirm(struct nmti_boot *b, int len)
 	if (rc)
 		nmti_boot_fail(b, rc, NMT_WHY_PATH, "data socket");
 	else if (b->s->boot)
-		opened(b);
+		opened(b, len);
 }
 
 /* ---- client ---- */
@@ -179,7 +181,7 @@ static int send_opening(int fd, int (*encode)(const void *m, void *buf, size_t c
 	int n = encode(m, buf + NMTI_MAGIC_LEN, sizeof(buf) - NMTI_MAGIC_LEN);
 
 	memcpy(buf, NMTI_MAGIC, NMTI_MAGIC_LEN);
-	return nmti_msg_send(fd, buf, n < 0 ? n : n + NMTI_MAGIC_LEN);
+	return nmti_msg_send(fd, buf, n < 0 ? n : n + NMTI_MAGIC_LEN, 0);
 }
 
 static int encode_hello(const void *m, void *buf, size_t cap)
@@ -243,7 +245,7 @@ static int connect_data(struct nmti_boot *b, uint16_t port)
 	if (connect(fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS)
 		return -errno;
 	b->step = BOOT_DATA;
-	return nmti_watch(b->s->dom, &b->data, EPOLLOUT);
+	return nmti_watch(b->s->dom, &b->data, NMTI_SOCK_EVENTS);
 }
 
 static struct nmt_pdomain *offered(struct nmt_domain *dom, const char *name)
@@ -301,7 +303,6 @@ static void client_message(struct nmti_boot *b, int len)
 	struct nmti_msg_hdr hdr;
 
 	nmti_msg_peek(b->in.buf, (size_t)len, &hdr);
-	nmti_inbox_next(&b->in);
 	if (b->step == BOOT_SELECT && hdr.type == NMTI_MSG_DECLINE)
 		on_decline(b, len);
 	else if (b->step == BOOT_SELECT)
@@ -315,20 +316,19 @@ static void control_ready(struct nmti_source *src, uint32_t events)
 	struct nmti_boot *b = nmti_container(src, struct nmti_boot, src);
 	struct nmt_stream *s = b->s;
 
-	(void)events;
 	while (s->boot) {
-		int n = nmti_inbox_read(&b->in, src->fd, NMTI_MSG_MAX);
+		int n = nmti_inbox_read(&b->in, src->fd, events);
 
 		if (n == -EAGAIN)
 			return;
-		if (n <= 0) {
+		if (n <= 0)
 			broken(b, n, "handshake");
-		} else if (b->step <= BOOT_JOINED) {
+		else if (b->step <= BOOT_JOINED)
 			client_message(b, n);
-		} else {
-			nmti_inbox_next(&b->in);
+		else
 			on_confirm(b, n);
-		}
+		if (s->boot)
+			nmti_inbox_next(&b->in, n);
 	}
 }
 
@@ -347,7 +347,7 @@ void nmti_boot_client(struct nmti_boot *b)
 		rc = send_opening(b->src.fd, encode_hello, &m);
 	}
 	if (!rc)
-		rc = nmti_watch(b->s->dom, &b->src, EPOLLIN | EPOLLRDHUP);
+		rc = nmti_watch(b->s->dom, &b->src, NMTI_SOCK_EVENTS);
 	if (rc)
 		nmti_boot_fail(b, rc, NMT_WHY_PATH, "sending HELLO");
 }
@@ -389,7 +389,7 @@ static int send_select(struct nmti_boot *b, const struct nmti_hello *hello, uint
 	m.features = b->features & hello->features;
 	m.port = (uint16_t)port;
 	m.blob_len = (uint16_t)b->pd->ops->offer(b->s, m.blob, sizeof(m.blob));
-	return nmti_msg_send(b->src.fd, buf, nmti_select_encode(&m, buf, sizeof(buf)));
+	return nmti_msg_send(b->src.fd, buf, nmti_select_encode(&m, buf, sizeof(buf)), 0);
 }
 
 static void refuse(struct nmti_boot *b, enum nmt_reason why)
@@ -418,7 +418,8 @@ int nmti_boot_server(struct nmt_stream *s, const struct nmt_stream_attr *attr, i
 	b->in.magic = true;
 	b->step = BOOT_JOIN;
 	snprintf(b->name, sizeof(b->name), "accepted peer");
-	nmti_socket_control(fd, attr);
+	if (attr->mode != NMT_MODE_NEGOTIATED) /* else inherited from the listener */
+		nmti_socket_control(fd, attr);
 	nmti_list_add_tail(&b->node, &s->dom->boots);
 	rc = nmti_timer_set(s->dom, &b->timer, nmti_deadline(attr->handshake_timeout));
 	why = rc ? NMT_WHY_BUSY : nmti_choose(s->dom, attr, hello, &index);
@@ -430,7 +431,7 @@ int nmti_boot_server(struct nmt_stream *s, const struct nmt_stream_attr *attr, i
 	b->features = nmti_features(attr) | NMTI_FEAT_DATA_SOCKET;
 	rc = send_select(b, hello, index);
 	if (!rc)
-		rc = nmti_watch(s->dom, &b->src, EPOLLIN | EPOLLRDHUP);
+		rc = nmti_watch(s->dom, &b->src, NMTI_SOCK_EVENTS);
 	if (rc)
 		nmti_boot_fail(b, rc, NMT_WHY_BUSY, "sending SELECT");
 	return 0;
@@ -441,6 +442,13 @@ void nmti_boot_join(struct nmti_boot *b, int fd)
 	int rc;
 
 	nmti_list_del(&b->node);
+	rc = nmti_socket_tune(b->s->ctx, fd, &b->attr);
+	if (rc) {
+		nmti_forget_fd(b->s->dom, fd);
+		close(fd);
+		nmti_boot_fail(b, rc, NMT_WHY_PATH, "options of the data socket");
+		return;
+	}
 	rc = take_path(b, fd);
 	if (rc)
 		nmti_boot_fail(b, rc, NMT_WHY_PATH, "data socket");

@@ -102,7 +102,7 @@ struct nmti_decline {
 
 struct nmti_confirm {
 	uint16_t status; /* 0: the path is up; else as nmti_decline.reason */
-	uint16_t rails;  /* that are up; 1..NMTI_RAILS_MAX when status is 0, else 0..NMTI_RAILS_MAX */
+	uint16_t rails;  /* that are up, 0..NMTI_RAILS_MAX; at least 1 when status is 0 */
 };
 
 struct nmti_join {
@@ -151,9 +151,9 @@ int nmti_abort_encode(const struct nmti_abort *m, void *buf, size_t cap);
 
 /*
  * Decode the one message that the LEN bytes at MSG are, header included. Every field of *M is then
- * in the range given above, and unused bytes of it are zero. 0; -EPROTO: malformed, of another type,
- * too short or too long; -EPROTONOSUPPORT: other header version, or an unknown critical extension.
- * After an error *M is undefined.
+ * in the range given above, and unused bytes of it are zero. 0; -EPROTO: malformed, of another
+ * type, too short or too long; -EPROTONOSUPPORT: other header version, or an unknown critical
+ * extension. After an error *M is undefined.
  */
 int nmti_hello_decode(const void *msg, size_t len, struct nmti_hello *m);
 int nmti_select_decode(const void *msg, size_t len, struct nmti_select *m);

@@ -16,15 +16,18 @@ static void late(struct nmti_timer *t)
 {
 	struct nmti_boot *b = nmti_container(t, struct nmti_boot, timer);
 
-	nmti_boot_fail(b, -ETIMEDOUT, NMT_WHY_TIMEOUT, "timed out");
+	nmti_boot_fail(b, -ETIMEDOUT, NMT_WHY_TIMEOUT, "set-up");
 }
 
 struct nmti_boot *nmti_boot_new(struct nmt_stream *s, const struct nmt_stream_attr *attr)
 {
-	struct nmti_boot *b = calloc(1, sizeof(*b));
+	struct nmti_boot *b = malloc(sizeof(*b));
 
 	if (!b)
 		return NULL;
+	memset(b, 0, offsetof(struct nmti_boot, inbuf)); /* the last member, and large */
+	b->in.buf = b->inbuf;
+	b->in.cap = sizeof(b->inbuf);
 	s->memory += sizeof(*b);
 	b->s = s;
 	b->src.fd = b->data.fd = -1;
@@ -43,7 +46,7 @@ static void drop_source(struct nmt_domain *dom, struct nmti_source *src)
 {
 	if (src->fd < 0)
 		return;
-	nmti_unwatch(dom, src);
+	nmti_forget(dom, src);
 	close(src->fd);
 	src->fd = -1;
 }
@@ -155,7 +158,7 @@ static int start(struct nmti_boot *b, const struct nmti_addr *addr)
 	if (!rc && connect(fd, (const struct sockaddr *)&addr->ss, addr->len) &&
 	    errno != EINPROGRESS)
 		rc = -errno;
-	return rc ? rc : nmti_watch(s->dom, &b->src, EPOLLOUT);
+	return rc ? rc : nmti_watch(s->dom, &b->src, NMTI_SOCK_EVENTS);
 }
 
 static void try_next(struct nmti_boot *b)
@@ -241,6 +244,11 @@ static int begin(struct nmt_stream *s, const struct nmt_stream_attr *attr, const
 	return rc;
 }
 
+static bool no_resources(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS;
+}
+
 int nmt_connect(struct nmt_domain *dom, const char *addr, const struct nmt_stream_attr *user,
 		struct nmt_stream **out)
 {
@@ -268,6 +276,8 @@ int nmt_connect(struct nmt_domain *dom, const char *addr, const struct nmt_strea
 		return rc;
 	dom->stat.connects++;
 	rc = begin(s, &attr, addr, &hp);
+	if (!rc && no_resources(s->error)) /* failed already: tell at once */
+		rc = s->error;
 	if (rc) {
 		nmti_stream_free(s);
 		return rc;

@@ -15,6 +15,7 @@
 /* A data socket that ended waits this long for the FIN that should explain it. */
 #define FIN_GRACE (INT64_C(5) * NMTI_NSEC)
 #define CTL_MSG_MAX (NMTI_MSG_HDR_LEN + 16)
+#define CTL_BUF (2 * CTL_MSG_MAX) /* FIN and ABORT */
 
 struct nmti_ctl {
 	struct nmt_stream *s;
@@ -22,15 +23,15 @@ struct nmti_ctl {
 	struct nmti_timer grace;
 	bool peer_fin, peer_gone, own_fin, bye;
 	struct nmti_fin fin;    /* the peer's */
-	uint32_t have;
-	uint8_t buf[CTL_MSG_MAX];
+	struct nmti_inbox in;
+	uint8_t buf[CTL_BUF];
 };
 
 static void ctl_drop(struct nmti_ctl *c)
 {
 	if (c->src.fd < 0)
 		return;
-	nmti_unwatch(c->s->dom, &c->src);
+	nmti_forget(c->s->dom, &c->src);
 	close(c->src.fd);
 	c->src.fd = -1;
 }
@@ -97,7 +98,6 @@ static void on_abort(struct nmti_ctl *c, int len)
 
 static void on_message(struct nmti_ctl *c, int len, uint16_t type)
 {
-	c->have = 0;
 	if (type == NMTI_MSG_FIN)
 		on_fin(c, len);
 	else if (type == NMTI_MSG_ABORT && !c->peer_gone)
@@ -106,40 +106,26 @@ static void on_message(struct nmti_ctl *c, int len, uint16_t type)
 		ctl_fail(c, -EPROTO, "unexpected message on the control channel");
 }
 
-/* One message; false when there is none (any more). */
-static bool ctl_read(struct nmti_ctl *c)
-{
-	struct nmti_msg_hdr hdr = { .len = 0 };
-	int total = nmti_msg_peek(c->buf, c->have, &hdr);
-	uint32_t want = c->have < NMTI_MSG_HDR_LEN ? NMTI_MSG_HDR_LEN
-						   : NMTI_MSG_HDR_LEN + hdr.len;
-	ssize_t r;
-
-	if (total > 0) {
-		on_message(c, total, hdr.type);
-		return c->src.fd >= 0;
-	}
-	if (total < 0 || want > sizeof(c->buf)) {
-		ctl_fail(c, -EPROTO, "garbage on the control channel");
-		return false;
-	}
-	r = recv(c->src.fd, c->buf + c->have, want - c->have, MSG_DONTWAIT);
-	if (r > 0) {
-		c->have += (uint32_t)r;
-		return true;
-	}
-	if (!r || (errno != EAGAIN && errno != EINTR))
-		ctl_lost(c);
-	return false;
-}
-
 static void ctl_ready(struct nmti_source *src, uint32_t events)
 {
 	struct nmti_ctl *c = nmti_container(src, struct nmti_ctl, src);
+	struct nmti_msg_hdr hdr;
 
-	(void)events;
-	while (src->fd >= 0 && ctl_read(c))
-		;
+	while (src->fd >= 0) {
+		int n = nmti_inbox_read(&c->in, src->fd, events);
+
+		if (n == -EAGAIN)
+			return;
+		if (n == -EPROTO || n == -EPROTONOSUPPORT || n == -EMSGSIZE) {
+			ctl_fail(c, -EPROTO, "garbage on the control channel");
+		} else if (n < 0) {
+			ctl_lost(c);
+		} else {
+			nmti_msg_peek(c->buf, (size_t)n, &hdr);
+			on_message(c, n, hdr.type);
+			nmti_inbox_next(&c->in, n);
+		}
+	}
 }
 
 static void grace_over(struct nmti_timer *t)
@@ -149,32 +135,38 @@ static void grace_over(struct nmti_timer *t)
 	ctl_fail(c, -ECONNRESET, "the data socket ended without a FIN");
 }
 
-int nmti_ctl_open(struct nmt_stream *s, int fd)
+int nmti_ctl_open(struct nmt_stream *s, int fd, const void *bytes, size_t len)
 {
 	struct nmti_ctl *c = calloc(1, sizeof(*c));
 	int rc;
 
-	if (!c) {
+	if (!c || len > sizeof(c->buf)) {
 		close(fd);
-		return -ENOMEM;
+		free(c);
+		return c ? -EPROTO : -ENOMEM;
 	}
+	c->in.buf = c->buf;
+	c->in.cap = sizeof(c->buf);
+	c->in.magic = true;
+	c->in.have = (uint32_t)len;
+	memcpy(c->buf, bytes, len);
 	s->memory += sizeof(*c);
 	c->s = s;
 	c->src.fd = fd;
 	c->src.ready = ctl_ready;
 	c->grace.fire = grace_over;
 	s->ctl = c;
-	rc = nmti_watch(s->dom, &c->src, EPOLLIN | EPOLLRDHUP);
+	rc = nmti_watch(s->dom, &c->src, NMTI_SOCK_EVENTS);
 	return rc;
 }
 
-static void ctl_send(struct nmti_ctl *c, const void *msg, int len)
+static void ctl_send(struct nmti_ctl *c, const void *msg, int len, int flags)
 {
-	if (c->src.fd >= 0 && nmti_msg_send(c->src.fd, msg, len))
+	if (c->src.fd >= 0 && nmti_msg_send(c->src.fd, msg, len, flags))
 		ctl_lost(c);
 }
 
-void nmti_send_fin(struct nmt_stream *s, uint64_t tx_offset, uint64_t records)
+void nmti_send_fin(struct nmt_stream *s, uint64_t tx_offset, uint64_t records, bool last)
 {
 	struct nmti_fin m = { .offset = tx_offset, .records = records };
 	uint8_t buf[CTL_MSG_MAX];
@@ -182,7 +174,8 @@ void nmti_send_fin(struct nmt_stream *s, uint64_t tx_offset, uint64_t records)
 	if (!s->ctl)
 		return;
 	s->ctl->own_fin = true;
-	ctl_send(s->ctl, buf, nmti_fin_encode(&m, buf, sizeof(buf)));
+	/* With MSG_MORE it shares a segment with the ABORT(CLOSED) that follows. */
+	ctl_send(s->ctl, buf, nmti_fin_encode(&m, buf, sizeof(buf)), last ? MSG_MORE : 0);
 }
 
 static void send_abort(struct nmti_ctl *c, uint16_t reason)
@@ -192,7 +185,7 @@ static void send_abort(struct nmti_ctl *c, uint16_t reason)
 	int n = nmti_abort_encode(&m, buf, sizeof(buf));
 
 	if (c->src.fd >= 0)
-		nmti_msg_send(c->src.fd, buf, n); /* best effort: the sockets close next */
+		nmti_msg_send(c->src.fd, buf, n, 0); /* best effort: the sockets close next */
 }
 
 void nmti_ctl_abort(struct nmt_stream *s, uint16_t reason)

@@ -29,16 +29,25 @@ static void greet_leave(struct nmti_greet *g)
 	g->l->ngreets--;
 }
 
+/* Closed with a reset: nobody is going to take it. */
+static void greet_reset(struct nmti_greet *g)
+{
+	struct linger now = { .l_onoff = 1 };
+
+	setsockopt(g->src.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	nmti_greet_free(g);
+}
+
 void nmti_greets_drop(struct nmt_listener *l)
 {
 	while (!nmti_list_empty(&l->greets)) {
 		struct nmti_greet *g = nmti_container(l->greets.next, struct nmti_greet, node);
 
 		greet_leave(g);
-		nmti_greet_free(g);
+		greet_reset(g);
 	}
 	while (!nmti_list_empty(&l->queue))
-		nmti_greet_free(nmti_container(l->queue.next, struct nmti_greet, node));
+		greet_reset(nmti_container(l->queue.next, struct nmti_greet, node));
 }
 
 static void peer_text(int fd, char buf[static NMT_ADDR_MAX])
@@ -90,14 +99,16 @@ static int peek_magic(int fd)
 	return nmti_magic_match(buf, (size_t)r);
 }
 
-static void greet_hello(struct nmti_greet *g)
+static void greet_hello(struct nmti_greet *g, uint32_t events)
 {
-	int n = nmti_inbox_read(&g->in, g->src.fd, NMTI_MSG_MAX);
+	int n = nmti_inbox_read(&g->in, g->src.fd, events);
 	enum nmt_reason why;
 	uint8_t index;
 
 	if (n == -EAGAIN)
 		return;
+	if (n > 0 && g->in.have > (uint32_t)n)
+		n = -EPROTO; /* nothing may follow before our answer */
 	if (n > 0)
 		n = nmti_hello_decode(g->in.buf, (size_t)n, &g->hello);
 	if (n == -EPROTONOSUPPORT)
@@ -117,11 +128,10 @@ static void greet_ready(struct nmti_source *src, uint32_t events)
 	struct nmti_greet *g = nmti_container(src, struct nmti_greet, src);
 	int rc = 1;
 
-	(void)events;
 	if (g->l->attr.mode == NMT_MODE_EITHER && !g->in.magic && !g->in.have)
 		rc = peek_magic(src->fd);
 	if (rc > 0)
-		greet_hello(g);
+		greet_hello(g, events);
 	else if (rc == -EPROTO)
 		greet_done(g, true);
 	else if (rc == -ECONNRESET)
@@ -145,18 +155,21 @@ static void greet_new(struct nmt_listener *l, int fd)
 
 	if (l->ngreets >= l->attr.max_pending)
 		greet_refuse(nmti_container(l->greets.next, struct nmti_greet, node), NMT_WHY_BUSY);
-	g = calloc(1, sizeof(*g));
+	g = malloc(sizeof(*g));
 	if (!g) {
 		close(fd);
 		return;
 	}
+	memset(g, 0, offsetof(struct nmti_greet, hello)); /* the rest is large, and written later */
+	g->in.buf = g->inbuf;
+	g->in.cap = sizeof(g->inbuf);
 	g->l = l;
 	g->src.fd = fd;
 	g->src.ready = greet_ready;
 	g->timer.fire = greet_late;
 	nmti_list_add_tail(&g->node, &l->greets);
 	l->ngreets++;
-	if (nmti_watch(l->dom, &g->src, EPOLLIN | EPOLLRDHUP) ||
+	if (nmti_watch(l->dom, &g->src, NMTI_SOCK_EVENTS) ||
 	    nmti_timer_set(l->dom, &g->timer, nmti_deadline(l->attr.handshake_timeout)))
 		greet_refuse(g, NMT_WHY_BUSY);
 }

@@ -1,76 +1,77 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Reading and writing of whole set-up and control messages on a socket. */
+#include <sys/epoll.h>
+
 #include "setup.h"
 
-static int receive(int fd, void *buf, size_t len)
+static void drop(struct nmti_inbox *in, uint32_t n)
 {
-	ssize_t r = recv(fd, buf, len, MSG_DONTWAIT);
-
-	if (r > 0)
-		return (int)r;
-	if (!r)
-		return -ECONNRESET;
-	return errno == EINTR ? -EAGAIN : -errno;
+	in->have -= n;
+	memmove(in->buf, in->buf + n, in->have);
 }
 
-/* Read until HAVE bytes are there. */
-static int fill(struct nmti_inbox *in, int fd, uint32_t want)
-{
-	while (in->have < want) {
-		int r = receive(fd, in->buf + in->have, want - in->have);
-
-		if (r < 0)
-			return r;
-		in->have += (uint32_t)r;
-	}
-	return 0;
-}
-
-static int read_magic(struct nmti_inbox *in, int fd)
-{
-	int rc = fill(in, fd, NMTI_MAGIC_LEN);
-
-	if (nmti_magic_match(in->buf, in->have) < 0)
-		return -EPROTO;
-	if (rc)
-		return rc;
-	in->magic = true;
-	in->have = 0;
-	return 0;
-}
-
-int nmti_inbox_read(struct nmti_inbox *in, int fd, uint32_t limit)
+/* > 0: a message is there; 0: more bytes needed; < 0: it is none. */
+static int parse(struct nmti_inbox *in)
 {
 	struct nmti_msg_hdr hdr;
-	int rc = in->magic ? 0 : read_magic(in, fd), total;
+	int n;
 
-	if (!rc)
-		rc = fill(in, fd, NMTI_MSG_HDR_LEN);
-	if (rc)
-		return rc;
-	total = nmti_msg_peek(in->buf, in->have, &hdr);
-	if (!total) /* the header alone gives the length */
-		total = NMTI_MSG_HDR_LEN + (int)hdr.len;
-	if (total < 0)
-		return total;
-	if ((uint32_t)total > limit)
+	if (!in->magic) {
+		n = nmti_magic_match(in->buf, in->have);
+		if (n <= 0)
+			return n;
+		drop(in, NMTI_MAGIC_LEN);
+		in->magic = true;
+	}
+	n = nmti_msg_peek(in->buf, in->have, &hdr);
+	if (!n && in->have >= NMTI_MSG_HDR_LEN && NMTI_MSG_HDR_LEN + hdr.len > in->cap)
 		return -EMSGSIZE;
-	rc = fill(in, fd, (uint32_t)total);
-	return rc ? rc : total;
+	return n;
 }
 
-void nmti_inbox_next(struct nmti_inbox *in)
+/* 1: bytes came, and there may be more; 0: bytes came, and that was all. */
+static int receive(struct nmti_inbox *in, int fd)
 {
-	in->have = 0;
+	uint32_t room = in->cap - in->have;
+	ssize_t r;
+
+	if (!room)
+		return -EMSGSIZE;
+	r = recv(fd, in->buf + in->have, room, MSG_DONTWAIT);
+	if (!r)
+		return -ECONNRESET;
+	if (r < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	in->have += (uint32_t)r;
+	return (uint32_t)r == room || in->hup;
 }
 
-int nmti_msg_send(int fd, const void *msg, int len)
+int nmti_inbox_read(struct nmti_inbox *in, int fd, uint32_t events)
+{
+	int n = parse(in), more = 1;
+
+	in->hup |= !!(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+	while (!n && more) {
+		more = receive(in, fd);
+		if (more < 0)
+			return more;
+		n = parse(in);
+	}
+	return n ? n : -EAGAIN;
+}
+
+void nmti_inbox_next(struct nmti_inbox *in, int len)
+{
+	drop(in, (uint32_t)len);
+}
+
+int nmti_msg_send(int fd, const void *msg, int len, int flags)
 {
 	ssize_t r;
 
 	if (len < 0)
 		return len;
-	r = send(fd, msg, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	r = send(fd, msg, (size_t)len, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (r < 0)
 		return -errno;
 	/* The first bytes of a connection always fit into its send buffer. */

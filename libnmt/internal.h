@@ -124,10 +124,15 @@ struct nmt_domain {
 	struct nmti_heap timers;
 	int64_t spin_max, spin;   /* ns; spin adapts between 0 and spin_max */
 	bool spin_always;
+	struct nmt_stream *hot;   /* the stream that small receives come from, or NULL */
+	uint32_t hot_count;       /* how many of them in a row */
+	uint32_t spin_turn;
 	bool woken;
 	uint64_t happened;        /* counts what nmti_tell and its like were called for */
 	uint32_t budget;
-	void *ready_batch;        /* what epoll_wait collects into, reactor.c */
+	struct slot *slots;       /* by descriptor, reactor.c */
+	uint32_t nslots, nreplay;
+	int replay[32];           /* descriptors whose new owner hears what was seen before */
 
 	/* streams */
 	struct nmti_list streams, listeners, boots;
@@ -150,6 +155,10 @@ int nmti_reactor_init(struct nmt_domain *dom);
 void nmti_reactor_fini(struct nmt_domain *dom);
 /* Collect sources that are ready, at most TIMEOUT ns later. Returns how many, or -EINTR. */
 int nmti_reactor_wait(struct nmt_domain *dom, int64_t timeout);
+/* A descriptor that was closed, by number. */
+void nmti_forget_fd(struct nmt_domain *dom, int fd);
+/* Everything that came was read: the next owner need not hear of it. */
+void nmti_drained(struct nmt_domain *dom, const struct nmti_source *src);
 int nmti_timers_run(struct nmt_domain *dom);
 int64_t nmti_timers_next(const struct nmt_domain *dom); /* INT64_MAX: none */
 /* Absolute deadline of a relative time-out; INT64_MAX for NMT_FOREVER. */
@@ -196,6 +205,9 @@ void nmti_lookup_cancel(struct nmti_lookup *lookup);
 /* A non-blocking TCP socket with the options of ATTR; DEVICE may be empty. Logs failures. */
 int nmti_socket(struct nmt_ctx *ctx, int family, const struct nmt_stream_attr *attr,
 		const char *device);
+/* Options for a data socket that came to the rendezvous port (which has TCP_NODELAY on). */
+int nmti_socket_tune(struct nmt_ctx *ctx, int fd, const struct nmt_stream_attr *attr);
+/* Liveness of a control channel; set on a listener, its connections inherit it. */
 void nmti_socket_control(int fd, const struct nmt_stream_attr *attr);
 
 /* ---- attributes (attr.c) ---- */
@@ -249,6 +261,7 @@ struct nmt_listener {
 	unsigned int queued;
 	struct nmti_list greets;  /* being greeted */
 	unsigned int ngreets;
+	struct nmt_stream *half;  /* a blocking accept was interrupted in its handshake */
 };
 
 int nmti_listener_events(struct nmt_listener *l, struct nmt_event *ev);
@@ -259,8 +272,8 @@ void nmti_boot_free(struct nmt_stream *s);
 
 void nmti_rdv_close(struct nmt_domain *dom);
 
-/* Control channel of an open negotiated stream; takes FD over. */
-int nmti_ctl_open(struct nmt_stream *s, int fd);
+/* Control channel of an open negotiated stream; takes FD over. BYTES came already. */
+int nmti_ctl_open(struct nmt_stream *s, int fd, const void *bytes, size_t len);
 void nmti_ctl_end(struct nmt_stream *s); /* close its socket */
 void nmti_ctl_free(struct nmt_stream *s);
 void nmti_ctl_abort(struct nmt_stream *s, uint16_t reason);

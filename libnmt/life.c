@@ -84,6 +84,8 @@ void nmti_stream_free(struct nmt_stream *s)
 {
 	struct nmt_domain *dom = s->dom;
 
+	if (dom->hot == s)
+		dom->hot = NULL;
 	nmti_timer_cancel(dom, &s->closer);
 	nmti_boot_free(s);
 	nmti_ctl_free(s);
@@ -103,15 +105,18 @@ void nmti_stream_free(struct nmt_stream *s)
 
 int nmti_stream_attach(struct nmt_stream *s, struct nmt_pdomain *pd, const struct nmti_path *path)
 {
+	int rc = -ENOMEM;
+
 	s->pd = pd;
 	s->ops = pd->ops;
 	s->priv = calloc(1, pd->ops->stream_size);
-	if (!s->priv) {
-		if (path->fd >= 0)
-			close(path->fd);
-		return -ENOMEM;
-	}
-	return s->ops->attach(s, path);
+	if (s->priv)
+		rc = s->ops->attach(s, path);
+	else if (path->fd >= 0)
+		close(path->fd);
+	if (rc && path->fd >= 0) /* closed, and perhaps watched by its owner before */
+		nmti_forget_fd(s->dom, path->fd);
+	return rc;
 }
 
 void nmti_stream_open(struct nmt_stream *s)
@@ -220,6 +225,8 @@ int nmt_close(struct nmt_stream *s)
 		return -EINVAL;
 	nmti_loans_drop(s);
 	s->owe = 0;
+	if (s->dom->hot == s)
+		s->dom->hot = NULL;
 	if (s->state == NMT_STATE_OPEN)
 		close_open(s);
 	else

@@ -102,6 +102,8 @@ static int bind_one(struct nmt_domain *dom, const struct nmti_addr *addr,
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	if (addr->ss.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
+	if (a->mode == NMT_MODE_NEGOTIATED)
+		nmti_socket_control(fd, a);
 	rc = bind(fd, (const struct sockaddr *)&addr->ss, addr->len);
 	if (!rc)
 		rc = listen(fd, (int)a->backlog);
@@ -319,6 +321,16 @@ static int accept_once(struct nmt_listener *l, struct nmt_domain *dom, struct nm
 	return rc;
 }
 
+/* A signal ends the call, not the handshake: the next one goes on with it. */
+static int wait_open(struct nmt_listener *l, struct nmt_stream *s)
+{
+	int rc = nmti_block(l->dom, INT64_MAX);
+
+	if (rc)
+		l->half = s;
+	return rc;
+}
+
 /* A blocking accept gives out streams that are open, and passes over those that failed. */
 static int accept_blocking(struct nmt_listener *l, struct nmt_stream **out)
 {
@@ -327,9 +339,11 @@ static int accept_blocking(struct nmt_listener *l, struct nmt_stream **out)
 	int rc;
 
 	for (;;) {
-		rc = accept_once(l, dom, &s);
+		s = l->half;
+		l->half = NULL;
+		rc = s ? 0 : accept_once(l, dom, &s);
 		while (!rc && s->state < NMT_STATE_OPEN)
-			rc = nmti_block(dom, INT64_MAX);
+			rc = wait_open(l, s);
 		if (!rc && s->state == NMT_STATE_OPEN) {
 			*out = s;
 			return 0;

@@ -14,6 +14,11 @@
 
 /* Below this a spin is not worth the clock readings. */
 #define SPIN_MIN INT64_C(1000)
+/* Receives in a row from one stream that make it hot. */
+#define HOT_MIN 4
+/* Of a spin, one turn in this many looks at the whole domain, not only at the hot stream. */
+#define HOT_SHARE 16
+#define CLOCK_SHARE 4
 
 static inline void cpu_relax(void)
 {
@@ -28,7 +33,7 @@ static bool pending(const struct nmt_domain *dom)
 {
 	return !nmti_list_empty(&dom->now) || !nmti_list_empty(&dom->tell) ||
 	       !nmti_list_empty(&dom->work) || !nmti_list_empty(&dom->listeners_told) ||
-	       dom->woken;
+	       dom->woken || dom->nreplay;
 }
 
 static void run_work(struct nmt_domain *dom)
@@ -85,20 +90,38 @@ static bool news_since(const struct nmt_domain *dom, uint64_t seen)
 	return dom->happened != seen;
 }
 
+/*
+ * While one stream is all that the application receives from, in small pieces, looking at that
+ * stream costs less than asking the kernel which one is ready. True: it was looked at.
+ */
+static bool try_hot(struct nmt_domain *dom)
+{
+	struct nmt_stream *s = dom->hot;
+
+	if (!s || dom->hot_count < HOT_MIN || s->state != NMT_STATE_OPEN || !s->ops->spin)
+		return false;
+	return s->ops->spin(s);
+}
+
 /* Spin until NEWS or UNTIL. */
 static int spin(struct nmt_domain *dom, int64_t until,
 		bool (*news)(const struct nmt_domain *dom, uint64_t seen), uint64_t seen)
 {
 	int rc;
 
-	do {
-		rc = pass(dom, 0);
+	for (;;) {
+		uint32_t i = dom->spin_turn++;
+		bool hot = i % HOT_SHARE && try_hot(dom);
+
+		rc = hot ? 0 : pass(dom, 0);
 		if (rc || news(dom, seen))
 			return rc;
 		dom->stat.spins++;
-		cpu_relax();
-	} while (nmti_now() < until);
-	return 0;
+		if (i % CLOCK_SHARE == 0 && nmti_now() >= until)
+			return 0;
+		if (!hot)
+			cpu_relax();
+	}
 }
 
 /*
@@ -116,7 +139,7 @@ static int sleep_until(struct nmt_domain *dom, int64_t now, int64_t deadline)
 	if (timeout)
 		dom->stat.sleeps++;
 	rc = pass(dom, timeout);
-	if (dom->spin_max <= 0)
+	if (dom->spin_max <= 0 || dom->spin_always)
 		return rc;
 	if (nmti_now() - now < dom->spin_max)
 		dom->spin = dom->spin_max;

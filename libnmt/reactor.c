@@ -11,10 +11,14 @@
 
 #define BATCH 256
 
-struct batch {
-	struct epoll_event ev[BATCH];
-	int next, count; /* being dispatched */
-};
+/* Clang's thread sanitizer does not know epoll_pwait2 and would sit in it through signals. */
+#if defined(__SANITIZE_THREAD__)
+#define NO_PWAIT2 true
+#elif defined(__has_feature)
+#define NO_PWAIT2 __has_feature(thread_sanitizer)
+#else
+#define NO_PWAIT2 false
+#endif
 
 int64_t nmti_now(void)
 {
@@ -36,36 +40,122 @@ int64_t nmti_deadline(int64_t timeout)
 
 /* ---- descriptors ---- */
 
-/* Events that were collected but not dispatched yet must not reach freed memory. */
-static void forget(struct nmt_domain *dom, int fd)
+/*
+ * The kernel is given (generation, descriptor), not a pointer: an event of a descriptor that was
+ * closed, or passed on, since it was collected finds the slot empty or changed, and is dropped.
+ */
+struct slot {
+	struct nmti_source *src; /* NULL: not watched */
+	uint32_t gen;
+	uint32_t mask;           /* what epoll was asked for */
+	uint32_t seen;           /* reported since it was watched, for the next owner */
+	bool replay;
+};
+
+static uint64_t tag_of(const struct nmt_domain *dom, int fd)
 {
-	struct batch *b = dom->ready_batch;
+	return (uint64_t)dom->slots[fd].gen << 32 | (uint32_t)fd;
+}
 
-	for (int i = b->next; i < b->count; i++) {
-		const struct nmti_source *src = b->ev[i].data.ptr;
+static int slots_grow(struct nmt_domain *dom, int fd)
+{
+	uint32_t count = dom->nslots ? dom->nslots : 64;
+	struct slot *slots;
 
-		if (src && src->fd == fd)
-			b->ev[i].data.ptr = NULL;
-	}
+	if ((uint32_t)fd < dom->nslots)
+		return 0;
+	while (count <= (uint32_t)fd)
+		count *= 2;
+	slots = realloc(dom->slots, count * sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	memset(slots + dom->nslots, 0, (count - dom->nslots) * sizeof(*slots));
+	dom->slots = slots;
+	dom->nslots = count;
+	return 0;
+}
+
+/* The new owner hears what the old one heard: edges do not come twice. */
+static int hand_over(struct nmt_domain *dom, struct slot *slot, struct nmti_source *src)
+{
+	slot->src = src;
+	if (!slot->seen || slot->replay)
+		return 0;
+	if (dom->nreplay == ARRAY_LEN(dom->replay))
+		return -ENOBUFS;
+	dom->replay[dom->nreplay++] = src->fd;
+	slot->replay = true;
+	return 0;
 }
 
 int nmti_watch(struct nmt_domain *dom, struct nmti_source *src, uint32_t events)
 {
-	struct epoll_event ev = { .events = events | EPOLLET, .data.ptr = src };
+	struct epoll_event ev = { .events = events | EPOLLET };
+	struct slot *slot;
 
-	if (!epoll_ctl(dom->epfd, EPOLL_CTL_ADD, src->fd, &ev))
+	if (slots_grow(dom, src->fd))
+		return -ENOMEM;
+	slot = &dom->slots[src->fd];
+	if (slot->src && slot->mask == events && !hand_over(dom, slot, src))
 		return 0;
-	if (errno == EEXIST && !epoll_ctl(dom->epfd, EPOLL_CTL_MOD, src->fd, &ev)) {
-		forget(dom, src->fd);
-		return 0;
-	}
-	return -errno;
+	slot->gen++;
+	ev.data.u64 = tag_of(dom, src->fd);
+	if (epoll_ctl(dom->epfd, slot->src ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, src->fd, &ev))
+		return -errno;
+	slot->src = src;
+	slot->mask = events;
+	slot->seen = 0;
+	return 0;
 }
 
 void nmti_unwatch(struct nmt_domain *dom, struct nmti_source *src)
 {
+	nmti_forget(dom, src);
 	epoll_ctl(dom->epfd, EPOLL_CTL_DEL, src->fd, NULL);
-	forget(dom, src->fd);
+}
+
+void nmti_forget(struct nmt_domain *dom, struct nmti_source *src)
+{
+	nmti_forget_fd(dom, src->fd);
+}
+
+void nmti_drained(struct nmt_domain *dom, const struct nmti_source *src)
+{
+	dom->slots[src->fd].seen &= ~(uint32_t)EPOLLIN;
+}
+
+void nmti_forget_fd(struct nmt_domain *dom, int fd)
+{
+	struct slot *slot;
+
+	if ((uint32_t)fd >= dom->nslots) /* never watched */
+		return;
+	slot = &dom->slots[fd];
+	slot->src = NULL;
+	slot->seen = 0;
+	slot->gen++;
+}
+
+static void dispatch(struct nmt_domain *dom, uint64_t tag, uint32_t events)
+{
+	struct slot *slot = &dom->slots[(uint32_t)tag];
+
+	if (!slot->src || slot->gen != tag >> 32)
+		return;
+	slot->seen |= events;
+	slot->src->ready(slot->src, events);
+}
+
+static void run_replay(struct nmt_domain *dom)
+{
+	while (dom->nreplay) {
+		int fd = dom->replay[--dom->nreplay];
+		struct slot *slot = &dom->slots[fd];
+
+		slot->replay = false;
+		if (slot->src && slot->seen)
+			slot->src->ready(slot->src, slot->seen);
+	}
 }
 
 static int to_ms(int64_t timeout)
@@ -75,42 +165,35 @@ static int to_ms(int64_t timeout)
 	return timeout > INT64_C(1000000000000) ? 1000000 : (int)((timeout + 999999) / 1000000);
 }
 
-static int wait_events(struct nmt_domain *dom, struct batch *b, int64_t timeout)
+static int wait_events(struct nmt_domain *dom, struct epoll_event *ev, int64_t timeout)
 {
 	struct timespec ts = { .tv_sec = timeout / NMTI_NSEC, .tv_nsec = timeout % NMTI_NSEC };
 	int n;
 
 	dom->stat.poll_syscalls++;
 	if (timeout == 0)
-		n = epoll_wait(dom->epfd, b->ev, BATCH, 0);
+		n = epoll_wait(dom->epfd, ev, BATCH, 0);
 	else if (dom->whole_ms)
-		n = epoll_wait(dom->epfd, b->ev, BATCH, to_ms(timeout));
+		n = epoll_wait(dom->epfd, ev, BATCH, to_ms(timeout));
 	else
-		n = epoll_pwait2(dom->epfd, b->ev, BATCH, timeout < 0 ? NULL : &ts, NULL);
+		n = epoll_pwait2(dom->epfd, ev, BATCH, timeout < 0 ? NULL : &ts, NULL);
 	if (n < 0 && errno == ENOSYS && !dom->whole_ms) { /* before Linux 5.11 */
 		dom->whole_ms = true;
-		return wait_events(dom, b, timeout);
+		return wait_events(dom, ev, timeout);
 	}
 	return n < 0 ? -errno : n;
 }
 
 int nmti_reactor_wait(struct nmt_domain *dom, int64_t timeout)
 {
-	struct batch *b = dom->ready_batch;
-	int n = wait_events(dom, b, timeout);
+	struct epoll_event ev[BATCH];
+	int n = wait_events(dom, ev, dom->nreplay ? 0 : timeout);
 
 	if (n < 0)
 		return n;
-	b->count = n;
-	for (b->next = 0; b->next < b->count;) {
-		struct epoll_event *ev = &b->ev[b->next++];
-		struct nmti_source *src = ev->data.ptr;
-
-		if (src)
-			src->ready(src, ev->events);
-	}
-	b->count = 0;
-	b->next = 0;
+	run_replay(dom);
+	for (int i = 0; i < n; i++)
+		dispatch(dom, ev[i].data.u64, ev[i].events);
 	return n;
 }
 
@@ -244,9 +327,7 @@ int nmti_reactor_init(struct nmt_domain *dom)
 {
 	int rc;
 
-	dom->ready_batch = calloc(1, sizeof(struct batch));
-	if (!dom->ready_batch)
-		return -ENOMEM;
+	dom->whole_ms = NO_PWAIT2;
 	dom->epfd = epoll_create1(EPOLL_CLOEXEC);
 	dom->timer_src.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	dom->wake_src.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -269,6 +350,6 @@ void nmti_reactor_fini(struct nmt_domain *dom)
 	close_fd(dom->epfd);
 	close_fd(dom->timer_src.fd);
 	close_fd(dom->wake_src.fd);
-	free(dom->ready_batch);
+	free(dom->slots);
 	free(dom->timers.slot);
 }

@@ -4,6 +4,7 @@
  * token they show in their JOIN. A token is used once. At most JOINS_MAX connections may be silent
  * at a time; the oldest makes room.
  */
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -28,9 +29,8 @@ struct join {
 	struct nmti_rdv *rdv;
 	struct nmti_source src;
 	struct nmti_timer timer;
-	bool magic;
-	uint32_t have;
-	uint8_t buf[NMTI_MSG_HDR_LEN + 64];
+	struct nmti_inbox in;
+	uint8_t buf[NMTI_MAGIC_LEN + NMTI_MSG_HDR_LEN + 64];
 };
 
 static void join_leave(struct join *j)
@@ -43,7 +43,7 @@ static void join_leave(struct join *j)
 static void join_drop(struct join *j)
 {
 	join_leave(j);
-	nmti_unwatch(j->rdv->dom, &j->src);
+	nmti_forget(j->rdv->dom, &j->src);
 	close(j->src.fd);
 	free(j);
 }
@@ -96,6 +96,8 @@ static void join_done(struct join *j, size_t len)
 		return;
 	}
 	join_leave(j);
+	if (!j->in.hup)
+		nmti_drained(j->rdv->dom, &j->src);
 	free(j);
 	nmti_boot_join(b, fd); /* its watch takes the descriptor over */
 }
@@ -103,20 +105,11 @@ static void join_done(struct join *j, size_t len)
 static void join_ready(struct nmti_source *src, uint32_t events)
 {
 	struct join *j = nmti_container(src, struct join, src);
-	struct nmti_inbox in;
-	int n;
+	int n = nmti_inbox_read(&j->in, src->fd, events);
 
-	(void)events;
-	in.magic = j->magic;
-	in.have = j->have;
-	memcpy(in.buf, j->buf, j->have);
-	n = nmti_inbox_read(&in, src->fd, sizeof(j->buf));
-	j->magic = in.magic;
-	j->have = in.have < sizeof(j->buf) ? in.have : sizeof(j->buf);
-	memcpy(j->buf, in.buf, j->have);
 	if (n == -EAGAIN)
 		return;
-	if (n < 0)
+	if (n < 0 || j->in.have > (uint32_t)n)
 		join_refuse(j, NMT_WHY_MALFORMED);
 	else
 		join_done(j, (size_t)n);
@@ -138,12 +131,14 @@ static void join_new(struct nmti_rdv *rdv, int fd)
 	if (rdv->njoins >= JOINS_MAX)
 		join_refuse(nmti_container(rdv->joins.next, struct join, node), NMT_WHY_BUSY);
 	j->rdv = rdv;
+	j->in.buf = j->buf;
+	j->in.cap = sizeof(j->buf);
 	j->src.fd = fd;
 	j->src.ready = join_ready;
 	j->timer.fire = join_late;
 	nmti_list_add_tail(&j->node, &rdv->joins);
 	rdv->njoins++;
-	if (nmti_watch(rdv->dom, &j->src, EPOLLIN | EPOLLRDHUP) ||
+	if (nmti_watch(rdv->dom, &j->src, NMTI_SOCK_EVENTS) ||
 	    nmti_timer_set(rdv->dom, &j->timer, nmti_deadline(rdv->patience)))
 		join_refuse(j, NMT_WHY_BUSY);
 }
@@ -182,12 +177,14 @@ static void rdv_retry(struct nmti_timer *t)
 static int rdv_socket(int family)
 {
 	struct sockaddr_storage any = { .ss_family = (sa_family_t)family };
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), off = 0, rc;
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int off = 0, on = 1, rc;
 
 	if (fd < 0)
 		return -errno;
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* inherited */
 	if (!bind(fd, (struct sockaddr *)&any,
 		  family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) &&
 	    !listen(fd, SOMAXCONN))
@@ -262,7 +259,7 @@ void nmti_rdv_close(struct nmt_domain *dom)
 	while (!nmti_list_empty(&rdv->joins))
 		join_drop(nmti_container(rdv->joins.next, struct join, node));
 	nmti_timer_cancel(dom, &rdv->retry);
-	nmti_unwatch(dom, &rdv->src);
+	nmti_forget(dom, &rdv->src);
 	close(rdv->src.fd);
 	free(rdv);
 	dom->rdv = NULL;

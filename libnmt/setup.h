@@ -6,22 +6,27 @@
 #include "bootwire.h"
 #include "internal.h"
 
-/* A byte buffer that fills up to one message at a time, so that what follows stays in the socket. */
+/*
+ * Messages as they arrive on a socket. The owner gives the buffer; what is behind a message stays
+ * in it.
+ */
 struct nmti_inbox {
-	uint32_t have;
-	bool magic; /* the opener was read */
-	uint8_t buf[NMTI_MSG_MAX];
+	uint8_t *buf;
+	uint32_t cap, have;
+	bool magic; /* the opener was read, or none is due */
+	bool hup;   /* an end was reported: read until it is found, no edge will come */
 };
 
 /*
- * Read on. > 0: a whole message of that length is in buf (take it with nmti_inbox_next);
- * -EAGAIN; -ECONNRESET: the peer is gone; -EPROTO and the codec's errors.
+ * Read on; EVENTS are what epoll reported. > 0: a whole message of that length is at the start of
+ * buf (drop it with nmti_inbox_next); -EAGAIN; -ECONNRESET: the peer is gone; -EMSGSIZE: longer
+ * than the buffer; -EPROTO and the codec's errors.
  */
-int nmti_inbox_read(struct nmti_inbox *in, int fd, uint32_t limit);
-void nmti_inbox_next(struct nmti_inbox *in);
+int nmti_inbox_read(struct nmti_inbox *in, int fd, uint32_t events);
+void nmti_inbox_next(struct nmti_inbox *in, int len);
 
-/* Send a whole small message on a fresh socket: 0 or a negative errno. */
-int nmti_msg_send(int fd, const void *msg, int len);
+/* Send a whole small message on a fresh socket, FLAGS as send(2): 0 or a negative errno. */
+int nmti_msg_send(int fd, const void *msg, int len, int flags);
 
 enum nmti_boot_step {
 	BOOT_RESOLVE,  /* client: looking up the name */
@@ -52,6 +57,7 @@ struct nmti_boot {
 	uint8_t session[16], token[16];
 	uint64_t features;
 	struct nmti_inbox in;
+	uint8_t inbuf[NMTI_MSG_MAX];
 };
 
 struct nmti_boot *nmti_boot_new(struct nmt_stream *s, const struct nmt_stream_attr *attr);
@@ -84,8 +90,9 @@ struct nmti_greet {
 	struct nmti_source src;
 	struct nmti_timer timer;
 	bool raw;                  /* not a libnmt client */
-	struct nmti_hello hello;
 	struct nmti_inbox in;
+	struct nmti_hello hello;
+	uint8_t inbuf[NMTI_MAGIC_LEN + NMTI_MSG_MAX];
 };
 
 void nmti_greets_drop(struct nmt_listener *l);  /* all of them, queued ones too */

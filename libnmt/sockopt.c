@@ -8,7 +8,6 @@
 /* Control channel: a peer that is gone is noticed in about two minutes, whatever the data does. */
 #define CTL_IDLE_S 60
 #define CTL_INTVL_S 10
-#define CTL_CNT 6
 #define CTL_USER_TIMEOUT_MS 120000
 
 static int set_int(struct nmt_ctx *ctx, int fd, int level, int name, uint32_t value,
@@ -63,10 +62,9 @@ static int set_tos(struct nmt_ctx *ctx, int fd, int family, uint32_t tos)
 static int set_inherited(struct nmt_ctx *ctx, int fd, int family, const struct nmt_stream_attr *a,
 			 const char *device)
 {
-	int rc = 0;
+	int rc = set_int(ctx, fd, IPPROTO_TCP, TCP_NODELAY, !(a->flags & NMT_STREAM_NAGLE),
+			 "TCP_NODELAY");
 
-	if (!(a->flags & NMT_STREAM_NAGLE))
-		rc = set_int(ctx, fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
 	if (!rc && a->sndbuf)
 		rc = set_int(ctx, fd, SOL_SOCKET, SO_SNDBUF, a->sndbuf, "SO_SNDBUF");
 	if (!rc && a->rcvbuf)
@@ -92,6 +90,19 @@ static int set_inherited(struct nmt_ctx *ctx, int fd, int family, const struct n
 	return rc;
 }
 
+int nmti_socket_tune(struct nmt_ctx *ctx, int fd, const struct nmt_stream_attr *attr)
+{
+	int family = AF_INET6;
+	socklen_t len = sizeof(family);
+
+	if (!(attr->flags & NMT_STREAM_NAGLE) && !attr->sndbuf && !attr->rcvbuf &&
+	    !attr->user_timeout_ms && !attr->keepalive_idle && !attr->tos &&
+	    !attr->busy_poll_us && !attr->congestion)
+		return 0;
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len);
+	return set_inherited(ctx, fd, family, attr, NULL);
+}
+
 int nmti_socket(struct nmt_ctx *ctx, int family, const struct nmt_stream_attr *attr,
 		const char *device)
 {
@@ -110,20 +121,19 @@ int nmti_socket(struct nmt_ctx *ctx, int family, const struct nmt_stream_attr *a
 
 void nmti_socket_control(int fd, const struct nmt_stream_attr *a)
 {
-	int on = 1, idle = CTL_IDLE_S, intvl = CTL_INTVL_S, cnt = CTL_CNT;
+	int on = 1, idle = CTL_IDLE_S, intvl = CTL_INTVL_S;
 	int limit = CTL_USER_TIMEOUT_MS;
 
 	if (a->keepalive_idle)
 		idle = (int)a->keepalive_idle;
 	if (a->keepalive_intvl)
 		intvl = (int)a->keepalive_intvl;
-	if (a->keepalive_cnt)
-		cnt = (int)a->keepalive_cnt;
-	/* Liveness is an extra: a kernel without these still carries the stream. */
+	/*
+	 * Liveness is an extra: a kernel without these still carries the stream. The user time-out
+	 * decides, not the count of probes (tcp(7)).
+	 */
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &intvl, sizeof(intvl));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &cnt, sizeof(cnt));
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof(limit));
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }

@@ -42,10 +42,14 @@ static bool blocking(const struct nmt_stream *s, int flags)
 	return s->tune.flags & NMT_STREAM_BLOCKING && !(flags & MSG_DONTWAIT);
 }
 
-static int total_length(const struct iovec *iov, int n, size_t *total)
+static inline int total_length(const struct iovec *iov, int n, size_t *total)
 {
 	size_t sum = 0;
 
+	if (n == 1 && iov && iov->iov_base) {
+		*total = iov->iov_len;
+		return *total > SSIZE_MAX ? -EINVAL : 0;
+	}
 	if (n < 0 || n > IOV_LIMIT || (n && !iov))
 		return -EINVAL;
 	for (int i = 0; i < n; i++) {
@@ -213,6 +217,19 @@ static int recv_flags(const struct nmt_stream *s, int flags)
 	return flags & ~(MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT) ? -EINVAL : 0;
 }
 
+/* Remember who small receives come from, for the spin of nmt_poll. */
+static inline void note_hot(struct nmt_stream *s, size_t n)
+{
+	struct nmt_domain *dom = s->dom;
+
+	if (dom->hot == s && n <= NMTI_HOT_BYTES) {
+		dom->hot_count++;
+		return;
+	}
+	dom->hot = n <= NMTI_HOT_BYTES ? s : NULL;
+	dom->hot_count = 0;
+}
+
 static ssize_t recv_once(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
 			 int *out_flags)
 {
@@ -223,6 +240,7 @@ static ssize_t recv_once(struct nmt_stream *s, const struct iovec *iov, int n, i
 	if (r > 0 && !(flags & MSG_PEEK)) {
 		s->stat.rx_ops++;
 		s->stat.rx_bytes += (uint64_t)r;
+		note_hot(s, (size_t)r);
 	}
 	if (s->rx_ready)
 		nmti_tell(s);

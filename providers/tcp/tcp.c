@@ -16,6 +16,7 @@ static void rx_edge(struct tcp_stream *ts, uint32_t events)
 	struct nmt_stream *s = ts->s;
 
 	s->rx_ready = !ts->rx_end;
+	ts->spun = false;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		ts->hup = true;
 	if (s->posted || s->rx_shut || ts->closing)
@@ -29,7 +30,7 @@ static void tx_edge(struct tcp_stream *ts)
 	struct nmt_stream *s = ts->s;
 
 	s->tx_ready = true;
-	if (tcp_unsent(ts) || ts->fin_due || ts->closing)
+	if (nmti_tcp_unsent(ts) || ts->fin_due || ts->closing)
 		nmti_work(s);
 	if (s->tx_want)
 		nmti_tell(s);
@@ -41,7 +42,7 @@ static void err_edge(struct tcp_stream *ts)
 	int err = 0;
 	socklen_t len = sizeof(err);
 
-	tcp_zc_drain(ts);
+	nmti_tcp_zc_drain(ts);
 	if (getsockopt(ts->src.fd, SOL_SOCKET, SO_ERROR, &err, &len) || !err)
 		return;
 	nmti_log(ts->s->ctx, NMT_LOG_INFO, "tcp: %s", strerror(err));
@@ -70,25 +71,28 @@ static bool tcp_work(struct nmt_stream *s, uint32_t budget)
 	if (ts->src.fd < 0)
 		return false;
 	if (ts->closing) {
-		tcp_close_step(ts);
+		nmti_tcp_close_step(ts);
 		return false;
 	}
 	if (s->rx_shut)
-		tcp_rx_discard(ts);
-	if (tcp_unsent(ts))
-		more = tcp_push(ts, budget);
-	tcp_fin(ts);
+		nmti_tcp_rx_discard(ts);
+	if (nmti_tcp_unsent(ts))
+		more = nmti_tcp_push(ts, budget);
+	nmti_tcp_fin(ts);
 	if (s->posted)
-		more |= tcp_posts_run(ts, budget);
+		more |= nmti_tcp_posts_run(ts, budget);
 	return more;
 }
 
 static int tcp_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
 	struct tcp_stream *ts = tcp_of(s);
-	int n = tcp_tx_reap(ts, ev, max);
+	int n;
 
-	return n + tcp_posts_reap(ts, ev + n, max - n);
+	if (!ts->tx && !ts->posts)
+		return 0;
+	n = nmti_tcp_tx_reap(ts, ev, max);
+	return n + nmti_tcp_posts_reap(ts, ev + n, max - n);
 }
 
 /* ---- set-up ---- */
@@ -108,9 +112,9 @@ static int tcp_attach(struct nmt_stream *s, const struct nmti_path *path)
 	ts->s = s;
 	ts->src.fd = path->fd;
 	ts->src.ready = sock_ready;
-	ts->ack.fire = tcp_ack_fire;
+	ts->ack.fire = nmti_tcp_ack_fire;
 	s->tx_ready = true;
-	rc = nmti_watch(s->dom, &ts->src, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+	rc = nmti_watch(s->dom, &ts->src, NMTI_SOCK_EVENTS);
 	if (rc) {
 		close(ts->src.fd);
 		ts->src.fd = -1;
@@ -126,9 +130,9 @@ static void tcp_detach(struct nmt_stream *s)
 
 	nmti_timer_cancel(s->dom, &ts->ack);
 	if (ts->src.fd >= 0)
-		tcp_abort(s);
-	tcp_posts_free(ts);
-	tcp_tx_free(ts);
+		nmti_tcp_abort(s);
+	nmti_tcp_posts_free(ts);
+	nmti_tcp_tx_free(ts);
 	if (ts->cell)
 		nmti_cell_put(ts->cell);
 }
@@ -154,26 +158,27 @@ const struct nmt_provider_ops nmti_provider_tcp = {
 	.default_mode = NMT_MODE_RAW,
 	.max_rails = 1,
 	.stream_size = sizeof(struct tcp_stream),
-	.query = tcp_query,
+	.query = nmti_tcp_query,
 	.open = tcp_open,
 	.attach = tcp_attach,
-	.shutdown = tcp_shutdown,
-	.close_stream = tcp_close_stream,
-	.abort = tcp_abort,
+	.shutdown = nmti_tcp_shutdown,
+	.close_stream = nmti_tcp_close_stream,
+	.abort = nmti_tcp_abort,
 	.detach = tcp_detach,
-	.send = tcp_send,
-	.recv = tcp_recv,
-	.send_mr = tcp_send_mr,
-	.recv_frags = tcp_recv_frags,
-	.release = tcp_release,
-	.recv_into = tcp_recv_into,
-	.recv_cancel = tcp_recv_cancel,
-	.flush = tcp_flush,
+	.send = nmti_tcp_send,
+	.recv = nmti_tcp_recv,
+	.send_mr = nmti_tcp_send_mr,
+	.recv_frags = nmti_tcp_recv_frags,
+	.release = nmti_tcp_release,
+	.recv_into = nmti_tcp_recv_into,
+	.recv_cancel = nmti_tcp_recv_cancel,
+	.flush = nmti_tcp_flush,
 	.work = tcp_work,
+	.spin = nmti_tcp_spin,
 	.reap = tcp_reap,
-	.setopt = tcp_setopt,
-	.getopt = tcp_getopt,
-	.info = tcp_info,
+	.setopt = nmti_tcp_setopt,
+	.getopt = nmti_tcp_getopt,
+	.info = nmti_tcp_info,
 	.fd = tcp_fd,
 };
 

@@ -26,14 +26,14 @@ static int unacked(struct tcp_stream *ts)
 	return ioctl(ts->src.fd, SIOCOUTQ, &n) ? 0 : n;
 }
 
-bool tcp_acked(struct tcp_stream *ts, uint64_t wire)
+bool nmti_tcp_acked(struct tcp_stream *ts, uint64_t wire)
 {
 	if (wire > ts->wire_sent)
 		return false;
 	return ts->wire_sent - wire >= (uint64_t)unacked(ts);
 }
 
-void tcp_ack_watch(struct tcp_stream *ts)
+void nmti_tcp_ack_watch(struct tcp_stream *ts)
 {
 	if (ts->ack.slot)
 		return;
@@ -43,45 +43,45 @@ void tcp_ack_watch(struct tcp_stream *ts)
 	ts->ack_wait = ts->ack_wait * 2 > ACK_WAIT_MAX ? ACK_WAIT_MAX : ts->ack_wait * 2;
 }
 
-void tcp_ack_fire(struct nmti_timer *t)
+void nmti_tcp_ack_fire(struct nmti_timer *t)
 {
 	struct tcp_stream *ts =
 		(struct tcp_stream *)((char *)t - offsetof(struct tcp_stream, ack));
 
 	if (ts->closing) {
-		tcp_close_step(ts);
-	} else if (tcp_flush_waits(ts)) {
+		nmti_tcp_close_step(ts);
+	} else if (nmti_tcp_flush_waits(ts)) {
 		nmti_tell(ts->s);
-		tcp_ack_watch(ts);
+		nmti_tcp_ack_watch(ts);
 	}
 }
 
 /* ---- ending a direction ---- */
 
-void tcp_fin(struct tcp_stream *ts)
+void nmti_tcp_fin(struct tcp_stream *ts)
 {
-	if (!ts->fin_due || ts->fin_sent || tcp_unsent(ts))
+	if (!ts->fin_due || ts->fin_sent || nmti_tcp_unsent(ts))
 		return;
 	ts->fin_sent = true;
-	nmti_send_fin(ts->s, ts->tx_off, ts->tx_records);
+	nmti_send_fin(ts->s, ts->tx_off, ts->tx_records, false);
 	shutdown(ts->src.fd, SHUT_WR);
 }
 
-int tcp_shutdown(struct nmt_stream *s, int how)
+int nmti_tcp_shutdown(struct nmt_stream *s, int how)
 {
 	struct tcp_stream *ts = tcp_of(s);
 
 	if (how == SHUT_RD) {
-		tcp_posts_end(ts, 0);
+		nmti_tcp_posts_end(ts, 0);
 		ts->pos = ts->fill;
-		tcp_cell_idle(ts);
-		tcp_rx_discard(ts);
+		nmti_tcp_cell_idle(ts);
+		nmti_tcp_rx_discard(ts);
 		return 0;
 	}
 	ts->fin_due = true;
-	if (tcp_unsent(ts) && s->tx_ready && tcp_push(ts, 16))
+	if (nmti_tcp_unsent(ts) && s->tx_ready && nmti_tcp_push(ts, 16))
 		nmti_work(s);
-	tcp_fin(ts);
+	nmti_tcp_fin(ts);
 	return 0;
 }
 
@@ -90,30 +90,11 @@ int tcp_shutdown(struct nmt_stream *s, int how)
 static void finish(struct tcp_stream *ts, int status)
 {
 	nmti_timer_cancel(ts->s->dom, &ts->ack);
-	nmti_unwatch(ts->s->dom, &ts->src);
+	nmti_forget(ts->s->dom, &ts->src);
 	close(ts->src.fd);
 	ts->src.fd = -1;
 	ts->acked = !status;
 	nmti_stream_closed(ts->s, status);
-}
-
-/* Everything is with the kernel: wait for the acknowledgement, then go. */
-static void close_acked(struct tcp_stream *ts)
-{
-	if (!ts->fin_sent && tcp_acked(ts, ts->wire_queued)) {
-		nmti_send_fin(ts->s, ts->tx_off, ts->tx_records);
-		ts->fin_sent = true;
-		tcp_rx_discard(ts);
-		finish(ts, 0);
-		return;
-	}
-	ts->fin_due = true;
-	tcp_fin(ts);
-	tcp_rx_discard(ts);
-	if (unacked(ts))
-		tcp_ack_watch(ts);
-	else
-		finish(ts, 0);
 }
 
 /* A reset after everything was acknowledged leaves nothing undelivered. */
@@ -124,45 +105,76 @@ static bool broken(struct tcp_stream *ts)
 
 	if (getsockopt(ts->src.fd, IPPROTO_TCP, TCP_INFO, &info, &len))
 		return false;
-	return info.tcpi_state == TCP_CLOSE && (tcp_unsent(ts) || unacked(ts));
+	return info.tcpi_state == TCP_CLOSE && (nmti_tcp_unsent(ts) || unacked(ts));
 }
 
-void tcp_close_step(struct tcp_stream *ts)
+/* Everything is acknowledged: no reset can overtake it any more. */
+static void close_now(struct tcp_stream *ts)
 {
-	if (tcp_unsent(ts) && tcp_push(ts, 16))
+	if (!ts->fin_sent)
+		nmti_send_fin(ts->s, ts->tx_off, ts->tx_records, true);
+	ts->fin_sent = true;
+	if (ts->wire_sent && !ts->rx_end)
+		nmti_tcp_rx_discard(ts); /* so that the peer sees an end, not a reset */
+	finish(ts, 0);
+}
+
+/* Everything is with the kernel: wait for the acknowledgement, then go. */
+static void close_acked(struct tcp_stream *ts)
+{
+	if (!ts->fin_sent && (!ts->wire_sent || nmti_tcp_acked(ts, ts->wire_queued))) {
+		close_now(ts);
+		return;
+	}
+	if (broken(ts)) {
+		finish(ts, -ECONNRESET);
+		return;
+	}
+	ts->fin_due = true;
+	nmti_tcp_fin(ts);
+	nmti_tcp_rx_discard(ts);
+	if (unacked(ts))
+		nmti_tcp_ack_watch(ts);
+	else
+		finish(ts, 0);
+}
+
+void nmti_tcp_close_step(struct tcp_stream *ts)
+{
+	if (nmti_tcp_unsent(ts) && nmti_tcp_push(ts, 16))
 		nmti_work(ts->s);
 	if (!ts->closing || ts->src.fd < 0) /* the push found the stream broken */
 		return;
-	if (broken(ts))
-		finish(ts, -ECONNRESET);
-	else if (!tcp_unsent(ts))
+	if (!nmti_tcp_unsent(ts))
 		close_acked(ts);
+	else if (broken(ts))
+		finish(ts, -ECONNRESET);
 }
 
-void tcp_close_stream(struct nmt_stream *s)
+void nmti_tcp_close_stream(struct nmt_stream *s)
 {
 	struct tcp_stream *ts = tcp_of(s);
 
-	tcp_posts_end(ts, -ECANCELED);
+	nmti_tcp_posts_end(ts, -ECANCELED);
 	ts->pos = ts->fill;
-	tcp_cell_idle(ts);
+	nmti_tcp_cell_idle(ts);
 	ts->closing = true;
 	ts->ack_wait = 0;
 	nmti_timer_cancel(s->dom, &ts->ack);
-	tcp_close_step(ts);
+	nmti_tcp_close_step(ts);
 }
 
-void tcp_abort(struct nmt_stream *s)
+void nmti_tcp_abort(struct nmt_stream *s)
 {
 	struct tcp_stream *ts = tcp_of(s);
 	struct linger now = { .l_onoff = 1 };
 
 	ts->closing = false;
 	nmti_timer_cancel(s->dom, &ts->ack);
-	tcp_posts_end(ts, s->error ? s->error : -ECANCELED);
+	nmti_tcp_posts_end(ts, s->error ? s->error : -ECANCELED);
 	if (ts->src.fd < 0)
 		return;
-	nmti_unwatch(s->dom, &ts->src);
+	nmti_forget(s->dom, &ts->src);
 	setsockopt(ts->src.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(ts->src.fd);
 	ts->src.fd = -1;

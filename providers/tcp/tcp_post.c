@@ -52,10 +52,10 @@ static int posts_alloc(struct tcp_stream *ts)
 	return 0;
 }
 
-void tcp_posts_free(struct tcp_stream *ts)
+void nmti_tcp_posts_free(struct tcp_stream *ts)
 {
 	if (ts->posts)
-		tcp_posts_end(ts, -ECANCELED);
+		nmti_tcp_posts_end(ts, -ECANCELED);
 	free(ts->posts);
 	ts->posts = NULL;
 }
@@ -72,8 +72,8 @@ static void squeeze(struct tcp_posts *p)
 	p->tail = to;
 }
 
-int tcp_recv_into(struct nmt_stream *s, struct nmt_mr *mr, uint64_t offset, size_t len, int flags,
-		  uint64_t cookie)
+int nmti_tcp_recv_into(struct nmt_stream *s, struct nmt_mr *mr, uint64_t offset, size_t len,
+		  int flags, uint64_t cookie)
 {
 	struct tcp_stream *ts = tcp_of(s);
 	struct tcp_post *post;
@@ -127,13 +127,13 @@ static void end_all(struct tcp_stream *ts, int status, uint32_t ev_flags)
 		finish(ts, post, status, ev_flags);
 }
 
-void tcp_posts_end(struct tcp_stream *ts, int status)
+void nmti_tcp_posts_end(struct tcp_stream *ts, int status)
 {
 	if (ts->posts)
 		end_all(ts, status, status ? 0 : NMT_EVF_EOF);
 }
 
-int tcp_recv_cancel(struct nmt_stream *s, uint64_t cookie)
+int nmti_tcp_recv_cancel(struct nmt_stream *s, uint64_t cookie)
 {
 	struct tcp_stream *ts = tcp_of(s);
 	struct tcp_posts *p = ts->posts;
@@ -191,8 +191,8 @@ static int from_cell(struct tcp_stream *ts, struct tcp_post *post, uint32_t n)
 	if (rc)
 		return rc;
 	ts->s->stat.rx_copied += n;
-	tcp_consume(ts, n);
-	tcp_cell_idle(ts);
+	nmti_tcp_consume(ts, n);
+	nmti_tcp_cell_idle(ts);
 	return 0;
 }
 
@@ -223,7 +223,7 @@ static ssize_t get_plain(struct tcp_stream *ts, const struct iovec *iov, int n)
 
 	for (int i = 0; i < n; i++)
 		want += iov[i].iov_len;
-	return tcp_sock_recv(ts, iov, n, want, 0);
+	return nmti_tcp_sock_recv(ts, iov, n, want, 0);
 }
 
 /* The rooms of consecutive posts that the CPU can reach. */
@@ -262,7 +262,7 @@ static ssize_t fill_plain(struct tcp_stream *ts, struct tcp_post *post)
 			spread(ts, here);
 		return r ? r : here;
 	}
-	if (!tcp_may_recv(ts))
+	if (!nmti_tcp_may_recv(ts))
 		return ts->s->error ? ts->s->error : -EAGAIN;
 	n = gather(ts, iov);
 	if (n)
@@ -271,7 +271,7 @@ static ssize_t fill_plain(struct tcp_stream *ts, struct tcp_post *post)
 		r = staged(ts, post, post->len - post->done, get_plain);
 	if (r > 0)
 		spread(ts, (size_t)r);
-	return r ? r : tcp_rx_end(ts);
+	return r ? r : nmti_tcp_rx_end(ts);
 }
 
 /* ---- records ---- */
@@ -306,34 +306,34 @@ static ssize_t payload(struct tcp_stream *ts, struct tcp_post *post)
 		r = from_cell(ts, post, here);
 		return r ? r : here;
 	}
-	if (!tcp_may_recv(ts))
+	if (!nmti_tcp_may_recv(ts))
 		return ts->s->error ? ts->s->error : -EAGAIN;
 	iov.iov_base = nmti_mr_cpu(post->mr, post->offset + post->done);
 	iov.iov_len = room;
-	return iov.iov_base ? tcp_rec_direct(ts, &iov, 1)
-			    : staged(ts, post, room, tcp_rec_direct);
+	return iov.iov_base ? nmti_tcp_rec_direct(ts, &iov, 1)
+			    : staged(ts, post, room, nmti_tcp_rec_direct);
 }
 
 static ssize_t next_header(struct tcp_stream *ts)
 {
 	ssize_t r;
 
-	if (!tcp_may_recv(ts))
+	if (!nmti_tcp_may_recv(ts))
 		return ts->s->error ? ts->s->error : -EAGAIN;
-	r = ts->discard ? tcp_fill(ts) : tcp_rec_header(ts);
-	return r ? r : tcp_rx_end(ts);
+	r = ts->discard ? nmti_tcp_fill(ts) : nmti_tcp_rec_header(ts);
+	return r ? r : nmti_tcp_rx_end(ts);
 }
 
 static ssize_t fill_record(struct tcp_stream *ts, struct tcp_post *post)
 {
-	ssize_t r = tcp_rec_next(ts);
+	ssize_t r = nmti_tcp_rec_next(ts);
 
 	if (r < 0)
 		return r;
 	if (!r)
 		return next_header(ts);
 	if (ts->mark) {
-		record_step(ts, post, tcp_rec_take(ts, 0));
+		record_step(ts, post, nmti_tcp_rec_take(ts, 0));
 		return 1;
 	}
 	if (post->done == post->len) {
@@ -343,12 +343,12 @@ static ssize_t fill_record(struct tcp_stream *ts, struct tcp_post *post)
 	r = payload(ts, post);
 	if (r > 0) {
 		credit(ts, post, (size_t)r);
-		record_step(ts, post, tcp_rec_take(ts, (uint32_t)r));
+		record_step(ts, post, nmti_tcp_rec_take(ts, (uint32_t)r));
 	}
-	return r ? r : tcp_rx_end(ts);
+	return r ? r : nmti_tcp_rx_end(ts);
 }
 
-bool tcp_posts_run(struct tcp_stream *ts, uint32_t budget)
+bool nmti_tcp_posts_run(struct tcp_stream *ts, uint32_t budget)
 {
 	struct nmt_stream *s = ts->s;
 	struct tcp_post *post;
@@ -376,7 +376,7 @@ bool tcp_posts_run(struct tcp_stream *ts, uint32_t budget)
 	return false;
 }
 
-int tcp_posts_reap(struct tcp_stream *ts, struct nmt_event *ev, int max)
+int nmti_tcp_posts_reap(struct tcp_stream *ts, struct nmt_event *ev, int max)
 {
 	struct tcp_posts *p = ts->posts;
 	int n = 0;

@@ -11,7 +11,7 @@
 /* Receives at least this long read a lone header first, so that the payload lands in place. */
 #define DIRECT_MIN (32u << 10)
 
-void tcp_rec_put(uint8_t hdr[TCP_REC_HDR], uint32_t len, bool eor)
+void nmti_tcp_rec_put(uint8_t hdr[TCP_REC_HDR], uint32_t len, bool eor)
 {
 	nmti_rec_put(hdr, len, eor);
 }
@@ -41,13 +41,13 @@ static bool skip(struct tcp_stream *ts)
 	if (!ts->discard)
 		return false;
 	here = here < ts->frame_left ? here : ts->frame_left;
-	tcp_consume(ts, here);
-	if (tcp_rec_take(ts, here) & NMT_FRAG_EOR)
+	nmti_tcp_consume(ts, here);
+	if (nmti_tcp_rec_take(ts, here) & NMT_FRAG_EOR)
 		ts->discard = false;
 	return !ts->frame_left;
 }
 
-int tcp_rec_next(struct tcp_stream *ts)
+int nmti_tcp_rec_next(struct tcp_stream *ts)
 {
 	for (;;) {
 		uint32_t n = TCP_REC_HDR - ts->hdr_have, here = ts->fill - ts->pos;
@@ -64,7 +64,7 @@ int tcp_rec_next(struct tcp_stream *ts)
 		if (n && nmt_mr_read(ts->cell->mr, ts->cell->offset + ts->pos,
 				     ts->hdr + ts->hdr_have, n))
 			return 0;
-		tcp_consume(ts, n);
+		nmti_tcp_consume(ts, n);
 		ts->hdr_have += (uint8_t)n;
 		if (ts->hdr_have < TCP_REC_HDR)
 			return 0;
@@ -74,7 +74,7 @@ int tcp_rec_next(struct tcp_stream *ts)
 	}
 }
 
-uint32_t tcp_rec_take(struct tcp_stream *ts, uint32_t n)
+uint32_t nmti_tcp_rec_take(struct tcp_stream *ts, uint32_t n)
 {
 	ts->frame_left -= n;
 	ts->rx_off += n;
@@ -87,19 +87,19 @@ uint32_t tcp_rec_take(struct tcp_stream *ts, uint32_t n)
 	return NMT_FRAG_EOR;
 }
 
-ssize_t tcp_rec_direct(struct tcp_stream *ts, const struct iovec *iov, int n)
+ssize_t nmti_tcp_rec_direct(struct tcp_stream *ts, const struct iovec *iov, int n)
 {
 	struct iovec part[TCP_IOV_MAX + 1];
 	size_t want;
 	ssize_t r;
 
-	n = tcp_iov_clip(iov, n, ts->frame_left, part, TCP_IOV_MAX, &want);
+	n = nmti_tcp_iov_clip(iov, n, ts->frame_left, part, TCP_IOV_MAX, &want);
 	if (want == ts->frame_left) {
 		part[n].iov_base = ts->hdr;
 		part[n++].iov_len = TCP_REC_HDR;
-		r = tcp_sock_recv(ts, part, n, want + TCP_REC_HDR, 0);
+		r = nmti_tcp_sock_recv(ts, part, n, want + TCP_REC_HDR, 0);
 	} else {
-		r = tcp_sock_recv(ts, part, n, want, 0);
+		r = nmti_tcp_sock_recv(ts, part, n, want, 0);
 	}
 	if (r > (ssize_t)want) {
 		ts->hdr_have = (uint8_t)((size_t)r - want);
@@ -108,11 +108,11 @@ ssize_t tcp_rec_direct(struct tcp_stream *ts, const struct iovec *iov, int n)
 	return r;
 }
 
-ssize_t tcp_rec_header(struct tcp_stream *ts)
+ssize_t nmti_tcp_rec_header(struct tcp_stream *ts)
 {
 	size_t want = TCP_REC_HDR - ts->hdr_have;
 	struct iovec iov = { .iov_base = ts->hdr + ts->hdr_have, .iov_len = want };
-	ssize_t r = tcp_sock_recv(ts, &iov, 1, want, 0);
+	ssize_t r = nmti_tcp_sock_recv(ts, &iov, 1, want, 0);
 
 	if (r > 0)
 		ts->hdr_have += (uint8_t)r;
@@ -129,25 +129,25 @@ static ssize_t give(struct tcp_stream *ts, const struct iovec *iov, int n, int f
 	ssize_t r;
 
 	if (!here && !ts->mark && !flags) {
-		r = tcp_may_recv(ts) ? tcp_rec_direct(ts, iov, n) : -EAGAIN;
+		r = nmti_tcp_may_recv(ts) ? nmti_tcp_rec_direct(ts, iov, n) : -EAGAIN;
 		if (r == -EAGAIN && ts->s->error)
 			return ts->s->error;
-		if (r > 0 && tcp_rec_take(ts, (uint32_t)r))
+		if (r > 0 && nmti_tcp_rec_take(ts, (uint32_t)r))
 			*out_flags |= MSG_EOR;
-		return r ? r : tcp_rx_end(ts);
+		return r ? r : nmti_tcp_rx_end(ts);
 	}
 	here = here < ts->frame_left ? here : ts->frame_left;
-	n = tcp_iov_clip(iov, n, here, part, TCP_IOV_MAX, &want);
-	r = want ? tcp_copy_out(ts, part, n, (uint32_t)want) : 0;
+	n = nmti_tcp_iov_clip(iov, n, here, part, TCP_IOV_MAX, &want);
+	r = want ? nmti_tcp_copy_out(ts, part, n, (uint32_t)want) : 0;
 	if (r)
 		return r;
 	if (want == ts->frame_left && ts->frame_eor)
 		*out_flags |= MSG_EOR;
 	if (flags & MSG_PEEK)
 		return (ssize_t)want;
-	tcp_consume(ts, (uint32_t)want);
-	tcp_rec_take(ts, (uint32_t)want);
-	tcp_cell_idle(ts);
+	nmti_tcp_consume(ts, (uint32_t)want);
+	nmti_tcp_rec_take(ts, (uint32_t)want);
+	nmti_tcp_cell_idle(ts);
 	return (ssize_t)want;
 }
 
@@ -155,25 +155,25 @@ static ssize_t more_bytes(struct tcp_stream *ts, const struct iovec *iov, int fl
 {
 	ssize_t r;
 
-	if (!tcp_may_recv(ts))
+	if (!nmti_tcp_may_recv(ts))
 		return ts->s->error ? ts->s->error : -EAGAIN;
 	if (!ts->discard && !flags && iov->iov_len >= DIRECT_MIN && !ts->frame_left)
-		r = tcp_rec_header(ts);
+		r = nmti_tcp_rec_header(ts);
 	else
-		r = tcp_fill(ts);
+		r = nmti_tcp_fill(ts);
 	if (r)
 		return r;
-	r = tcp_rx_end(ts);
+	r = nmti_tcp_rx_end(ts);
 	return r ? r : -ENODATA; /* the end: told apart from "go on" below */
 }
 
-ssize_t tcp_rec_recv(struct tcp_stream *ts, const struct iovec *iov, int n, int flags,
+ssize_t nmti_tcp_rec_recv(struct tcp_stream *ts, const struct iovec *iov, int n, int flags,
 		     int *out_flags)
 {
 	ssize_t r;
 
 	for (;;) {
-		int rc = tcp_rec_next(ts);
+		int rc = nmti_tcp_rec_next(ts);
 
 		if (rc < 0)
 			return rc;

@@ -17,10 +17,13 @@
 #endif
 #define TCP_CM_INQ_ TCP_INQ
 
+/* A larger receive that is exactly filled has most likely left something behind: just try again. */
+#define INQ_MAX NMTI_HOT_BYTES
+
 /* A cell with less room than this is not worth a system call: take a fresh one. */
 #define ROOM_MIN 4096u
 
-bool tcp_may_recv(const struct tcp_stream *ts)
+bool nmti_tcp_may_recv(const struct tcp_stream *ts)
 {
 	return ts->s->rx_ready || ts->outside;
 }
@@ -63,31 +66,36 @@ static ssize_t sock_error(struct tcp_stream *ts, int err)
 /*
  * One recvmsg. > 0: bytes; 0: the socket ended or broke (ask tcp_rx_end); -EAGAIN.
  */
-ssize_t tcp_sock_recv(struct tcp_stream *ts, const struct iovec *iov, int n, size_t want,
+ssize_t nmti_tcp_sock_recv(struct tcp_stream *ts, const struct iovec *iov, int n, size_t want,
 		      int flags)
 {
 	char control[CMSG_SPACE(sizeof(int))];
 	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+	bool inq = ts->inq && want < INQ_MAX;
 	ssize_t r;
 
-	if (ts->inq) {
+	if (inq) {
 		msg.msg_control = control;
 		msg.msg_controllen = sizeof(control);
 	}
 	ts->s->stat.rx_syscalls++;
-	r = recvmsg(ts->src.fd, &msg, flags | MSG_DONTWAIT);
+	flags |= MSG_DONTWAIT;
+	if (n == 1 && !inq)
+		r = recv(ts->src.fd, iov->iov_base, iov->iov_len, flags);
+	else
+		r = recvmsg(ts->src.fd, &msg, flags);
 	if (r < 0)
 		return sock_error(ts, errno);
 	if (!r || ts->hup || flags & MSG_PEEK)
 		return r;
-	if ((size_t)r < want || (ts->inq && inq_of(&msg) == 0))
+	if ((size_t)r < want || (inq && inq_of(&msg) == 0))
 		ts->s->rx_ready = false;
-	else if (!ts->inq)
+	else if (!ts->inq && want < INQ_MAX)
 		ask_inq(ts);
 	return r;
 }
 
-ssize_t tcp_rx_end(struct tcp_stream *ts)
+ssize_t nmti_tcp_rx_end(struct tcp_stream *ts)
 {
 	struct nmt_stream *s = ts->s;
 	int rc;
@@ -115,7 +123,7 @@ ssize_t tcp_rx_end(struct tcp_stream *ts)
 
 /* ---- the cell ---- */
 
-void tcp_cell_idle(struct tcp_stream *ts)
+void nmti_tcp_cell_idle(struct tcp_stream *ts)
 {
 	if (!ts->cell || ts->pos != ts->fill)
 		return;
@@ -125,7 +133,7 @@ void tcp_cell_idle(struct tcp_stream *ts)
 	ts->cell = NULL;
 }
 
-void tcp_consume(struct tcp_stream *ts, uint32_t n)
+void nmti_tcp_consume(struct tcp_stream *ts, uint32_t n)
 {
 	ts->pos += n;
 }
@@ -135,7 +143,7 @@ static bool cell_ready(struct tcp_stream *ts)
 {
 	if (ts->cell && ts->pos == ts->fill && ts->cell->refs == 1)
 		ts->pos = ts->fill = 0;
-	tcp_cell_idle(ts);
+	nmti_tcp_cell_idle(ts);
 	if (ts->cell)
 		return true;
 	ts->cell = nmti_cell_get(ts->s);
@@ -156,7 +164,7 @@ static ssize_t fill_staged(struct tcp_stream *ts, uint32_t room)
 	iov.iov_len = len < room ? len : room;
 	if (!iov.iov_base)
 		return -ENOBUFS;
-	r = tcp_sock_recv(ts, &iov, 1, iov.iov_len, 0);
+	r = nmti_tcp_sock_recv(ts, &iov, 1, iov.iov_len, 0);
 	if (r <= 0)
 		return r;
 	rc = nmt_mr_write(cell->mr, cell->offset + ts->fill, iov.iov_base, (size_t)r);
@@ -169,7 +177,7 @@ static ssize_t fill_staged(struct tcp_stream *ts, uint32_t room)
 	return r;
 }
 
-ssize_t tcp_fill(struct tcp_stream *ts)
+static ssize_t fill_upto(struct tcp_stream *ts, uint32_t limit)
 {
 	struct iovec iov;
 	uint32_t room;
@@ -178,21 +186,48 @@ ssize_t tcp_fill(struct tcp_stream *ts)
 	if (!cell_ready(ts))
 		return -ENOBUFS;
 	room = nmti_cell_size(ts->s->dom) - ts->fill;
+	room = room < limit ? room : limit;
 	if (!room)
 		return -ENOBUFS;
 	iov.iov_base = nmti_mr_cpu(ts->cell->mr, ts->cell->offset + ts->fill);
 	iov.iov_len = room;
-	r = iov.iov_base ? tcp_sock_recv(ts, &iov, 1, room, 0) : fill_staged(ts, room);
+	r = iov.iov_base ? nmti_tcp_sock_recv(ts, &iov, 1, room, 0) : fill_staged(ts, room);
 	if (r > 0)
 		ts->fill += (uint32_t)r;
 	else
-		tcp_cell_idle(ts);
+		nmti_tcp_cell_idle(ts);
 	return r;
+}
+
+ssize_t nmti_tcp_fill(struct tcp_stream *ts)
+{
+	return fill_upto(ts, UINT32_MAX);
+}
+
+/* Bytes found go through the cell: a copy of so few costs less than the system call it saves. */
+bool nmti_tcp_spin(struct nmt_stream *s)
+{
+	struct tcp_stream *ts = tcp_of(s);
+	ssize_t r;
+
+	if (s->rx_ready || s->records || s->posted || s->rx_shut || ts->rx_end ||
+	    ts->pos != ts->fill || !(s->tune.recv_mode == NMT_RECV_POOL))
+		return false;
+	r = fill_upto(ts, NMTI_HOT_BYTES);
+	if (r == -EAGAIN)
+		return true;
+	if (r < 0)
+		return false;
+	ts->spun = r && !s->rx_ready;
+	s->rx_ready = true; /* bytes in the cell, or an end that the next receive finds */
+	s->rx_told = false;
+	nmti_tell(s);
+	return true;
 }
 
 /* ---- copying calls ---- */
 
-int tcp_iov_clip(const struct iovec *iov, int n, size_t limit, struct iovec *out, int max,
+int nmti_tcp_iov_clip(const struct iovec *iov, int n, size_t limit, struct iovec *out, int max,
 		 size_t *total)
 {
 	int m = 0;
@@ -209,7 +244,7 @@ int tcp_iov_clip(const struct iovec *iov, int n, size_t limit, struct iovec *out
 	return m;
 }
 
-int tcp_copy_out(struct tcp_stream *ts, const struct iovec *iov, int n, uint32_t len)
+int nmti_tcp_copy_out(struct tcp_stream *ts, const struct iovec *iov, int n, uint32_t len)
 {
 	uint64_t from = ts->cell->offset + ts->pos;
 	int rc = 0;
@@ -234,7 +269,17 @@ static size_t iov_total(const struct iovec *iov, int n)
 	return sum;
 }
 
-/* Bytes that a failed loan left in the cell. */
+/* What a spin had found is gone, and there was no more. */
+static void buffer_empty(struct tcp_stream *ts)
+{
+	nmti_tcp_cell_idle(ts);
+	if (!ts->spun || ts->pos != ts->fill)
+		return;
+	ts->spun = false;
+	ts->s->rx_ready = ts->hup;
+}
+
+/* Bytes that a spin found, or a failed loan left, in the cell. */
 static ssize_t recv_buffered(struct tcp_stream *ts, const struct iovec *iov, int n, int flags)
 {
 	size_t want = iov_total(iov, n);
@@ -242,18 +287,19 @@ static ssize_t recv_buffered(struct tcp_stream *ts, const struct iovec *iov, int
 	int rc;
 
 	len = want < len ? (uint32_t)want : len;
-	rc = tcp_copy_out(ts, iov, n, len);
+	rc = nmti_tcp_copy_out(ts, iov, n, len);
 	if (rc)
 		return rc;
 	if (!(flags & MSG_PEEK)) {
-		tcp_consume(ts, len);
+		nmti_tcp_consume(ts, len);
 		ts->rx_off += len;
-		tcp_cell_idle(ts);
+		buffer_empty(ts);
 	}
 	return len;
 }
 
-ssize_t tcp_recv(struct nmt_stream *s, const struct iovec *iov, int n, int flags, int *out_flags)
+ssize_t nmti_tcp_recv(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
+		      int *out_flags)
 {
 	struct tcp_stream *ts = tcp_of(s);
 	ssize_t r;
@@ -262,14 +308,14 @@ ssize_t tcp_recv(struct nmt_stream *s, const struct iovec *iov, int n, int flags
 	if (ts->rx_end)
 		return 0;
 	if (s->records)
-		return tcp_rec_recv(ts, iov, n, flags, out_flags);
+		return nmti_tcp_rec_recv(ts, iov, n, flags, out_flags);
 	if (ts->pos != ts->fill)
 		return recv_buffered(ts, iov, n, flags);
-	if (!tcp_may_recv(ts))
+	if (!nmti_tcp_may_recv(ts))
 		return s->error ? s->error : -EAGAIN;
-	r = tcp_sock_recv(ts, iov, n, iov_total(iov, n), flags);
+	r = nmti_tcp_sock_recv(ts, iov, n, iov_total(iov, n), flags);
 	if (!r)
-		return tcp_rx_end(ts);
+		return nmti_tcp_rx_end(ts);
 	if (r == -EAGAIN && s->error)
 		return s->error;
 	if (r > 0 && !flags)
@@ -288,7 +334,7 @@ static int64_t next_run(struct tcp_stream *ts, uint32_t *flags)
 	*flags = 0;
 	if (!ts->s->records)
 		return len ? (int64_t)len : -1;
-	rc = tcp_rec_next(ts);
+	rc = nmti_tcp_rec_next(ts);
 	if (rc <= 0)
 		return -1;
 	len = ts->fill - ts->pos;
@@ -302,9 +348,9 @@ static int64_t next_run(struct tcp_stream *ts, uint32_t *flags)
 
 static void run_taken(struct tcp_stream *ts, uint32_t len)
 {
-	tcp_consume(ts, len);
+	nmti_tcp_consume(ts, len);
 	if (ts->s->records)
-		tcp_rec_take(ts, len);
+		nmti_tcp_rec_take(ts, len);
 	else
 		ts->rx_off += len;
 }
@@ -324,7 +370,7 @@ static int lend_runs(struct tcp_stream *ts, struct nmt_frag *frags, int max)
 	return n;
 }
 
-int tcp_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
+int nmti_tcp_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
 {
 	struct tcp_stream *ts = tcp_of(s);
 	ssize_t r;
@@ -338,33 +384,35 @@ int tcp_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
 			break;
 		if (s->error && !s->rx_ready)
 			return s->error;
-		if (!tcp_may_recv(ts))
+		if (!nmti_tcp_may_recv(ts))
 			return -EAGAIN;
-		r = tcp_fill(ts);
+		r = nmti_tcp_fill(ts);
 		if (r == -EAGAIN && s->error)
 			return s->error;
 		if (r < 0)
 			return (int)r;
 		if (!r)
-			return (int)tcp_rx_end(ts);
+			return (int)nmti_tcp_rx_end(ts);
 	}
 	/* Bytes that did not fit into MAX runs are still here, whatever the socket has. */
 	if (ts->pos != ts->fill)
 		s->rx_ready = true;
+	else if (ts->spun)
+		buffer_empty(ts);
 	return n;
 }
 
-int tcp_release(struct nmt_stream *s, const struct nmt_frag *frags, int n)
+int nmti_tcp_release(struct nmt_stream *s, const struct nmt_frag *frags, int n)
 {
 	int rc = nmti_release(s, frags, n);
 	struct tcp_stream *ts = tcp_of(s);
 
 	if (!rc && ts->cell && ts->cell->refs == 1)
-		tcp_cell_idle(ts);
+		nmti_tcp_cell_idle(ts);
 	return rc;
 }
 
-void tcp_rx_discard(struct tcp_stream *ts)
+void nmti_tcp_rx_discard(struct tcp_stream *ts)
 {
 	ssize_t r;
 

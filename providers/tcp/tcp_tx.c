@@ -18,7 +18,8 @@
 
 /* A borrowed send or a flush. */
 struct tcp_op {
-	uint64_t cookie, end; /* end: wire offset behind its last byte */
+	uint64_t cookie;
+	uint64_t begin, end; /* wire offsets of its first byte and behind its last */
 	uint64_t len;
 	uint32_t runs, zc_id; /* zc_id: last MSG_ZEROCOPY call with bytes of it */
 	bool zc, flush;
@@ -113,17 +114,17 @@ static bool runs_wait(const struct tcp_stream *ts)
 	return ts->tx && ts->tx->run_cur != ts->tx->run_tail;
 }
 
-bool tcp_unsent(const struct tcp_stream *ts)
+bool nmti_tcp_unsent(const struct tcp_stream *ts)
 {
 	return staged(ts) || runs_wait(ts);
 }
 
-bool tcp_tx_idle(const struct tcp_stream *ts)
+bool nmti_tcp_tx_idle(const struct tcp_stream *ts)
 {
-	return !tcp_unsent(ts) && (!ts->tx || ts->tx->op_head == ts->tx->op_tail);
+	return !nmti_tcp_unsent(ts) && (!ts->tx || ts->tx->op_head == ts->tx->op_tail);
 }
 
-struct tcp_zc *tcp_tx_zc(struct tcp_stream *ts)
+struct tcp_zc *nmti_tcp_tx_zc(struct tcp_stream *ts)
 {
 	return ts->tx ? &ts->tx->zc : NULL;
 }
@@ -155,7 +156,7 @@ static void op_drop(struct tcp_tx *tx)
 	}
 }
 
-void tcp_tx_free(struct tcp_stream *ts)
+void nmti_tcp_tx_free(struct tcp_stream *ts)
 {
 	struct tcp_tx *tx = ts->tx;
 
@@ -181,7 +182,9 @@ static ssize_t sock_send(struct tcp_stream *ts, const struct iovec *iov, int n, 
 	int err;
 
 	ts->s->stat.tx_syscalls++;
-	r = sendmsg(ts->src.fd, &msg, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+	flags |= MSG_DONTWAIT | MSG_NOSIGNAL;
+	r = n == 1 ? send(ts->src.fd, iov->iov_base, iov->iov_len, flags)
+		   : sendmsg(ts->src.fd, &msg, flags);
 	if (r >= 0) {
 		ts->wire_sent += (uint64_t)r;
 		if ((size_t)r < want)
@@ -281,7 +284,7 @@ static ssize_t send_plain(struct tcp_stream *ts, const struct iovec *iov, int n,
 		return r;
 	}
 	m = stage_iov(ts, part);
-	m += tcp_iov_clip(iov, n, SIZE_MAX, part + m, TCP_IOV_MAX, &len);
+	m += nmti_tcp_iov_clip(iov, n, SIZE_MAX, part + m, TCP_IOV_MAX, &len);
 	r = sock_send(ts, part, m, len + before, 0);
 	if (r < 0)
 		return r;
@@ -322,7 +325,7 @@ static void add_payload(struct framing *f, const struct iovec *iov, int n, size_
 
 static void add_frame(struct framing *f, const struct iovec *iov, int n, uint32_t len, bool eor)
 {
-	tcp_rec_put(f->hdr[f->frames], len, eor);
+	nmti_tcp_rec_put(f->hdr[f->frames], len, eor);
 	f->len[f->frames] = len;
 	f->iov[f->n].iov_base = f->hdr[f->frames++];
 	f->iov[f->n++].iov_len = TCP_REC_HDR;
@@ -391,7 +394,7 @@ static ssize_t send_records(struct tcp_stream *ts, const struct iovec *iov, int 
 
 	if (stage_get(ts))
 		return -ENOMEM;
-	n = tcp_iov_clip(iov, n, SIZE_MAX, user, TCP_IOV_MAX, &total);
+	n = nmti_tcp_iov_clip(iov, n, SIZE_MAX, user, TCP_IOV_MAX, &total);
 	if (flags & MSG_MORE && total == all && total <= BATCH_MAX &&
 	    total + TCP_REC_HDR <= stage_room(ts)) {
 		frame_all(&f, user, n, total, flags & MSG_EOR);
@@ -407,12 +410,12 @@ static ssize_t send_records(struct tcp_stream *ts, const struct iovec *iov, int 
 	return frames_sent(ts, &f, f.iov + first, f.n - first, (size_t)r);
 }
 
-ssize_t tcp_send(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
+ssize_t nmti_tcp_send(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
 {
 	struct tcp_stream *ts = tcp_of(s);
 	ssize_t r;
 
-	if (runs_wait(ts) && tcp_push(ts, 4))
+	if (runs_wait(ts) && nmti_tcp_push(ts, 4))
 		nmti_work(s);
 	if (runs_wait(ts) || !(s->tx_ready || ts->outside))
 		return s->error ? s->error : -EAGAIN;
@@ -454,7 +457,7 @@ static void add_runs(struct tcp_stream *ts, struct tcp_op *op, const struct nmt_
 		bool eor = flags & MSG_EOR && i == n - 1;
 
 		if (ts->s->records && (frags[i].len || eor)) {
-			tcp_rec_put(run.hdr, frags[i].len, eor);
+			nmti_tcp_rec_put(run.hdr, frags[i].len, eor);
 			add_run(ts->tx, op, &run);
 		}
 		run.mr = frags[i].mr;
@@ -475,7 +478,7 @@ static struct tcp_op *op_new(struct tcp_stream *ts, uint64_t cookie)
 	op = op_at(tx, tx->op_tail);
 	memset(op, 0, sizeof(*op));
 	op->cookie = cookie;
-	op->end = ts->wire_queued;
+	op->begin = op->end = ts->wire_queued;
 	return op;
 }
 
@@ -487,7 +490,7 @@ static bool runs_fit(const struct tcp_stream *ts, int n)
 	return tx->run_mask + 1 - used >= (uint32_t)n * (ts->s->records ? 2 : 1);
 }
 
-int tcp_send_mr(struct nmt_stream *s, const struct nmt_frag *frags, int n, int flags,
+int nmti_tcp_send_mr(struct nmt_stream *s, const struct nmt_frag *frags, int n, int flags,
 		uint64_t cookie)
 {
 	struct tcp_stream *ts = tcp_of(s);
@@ -507,13 +510,13 @@ int tcp_send_mr(struct nmt_stream *s, const struct nmt_frag *frags, int n, int f
 	ts->wire_queued = op->end;
 	ts->tx_off += op->len;
 	ts->tx_records += !!(flags & MSG_EOR);
-	if (flags & MSG_MORE || (s->tx_ready && tcp_push(ts, 4)))
+	if (flags & MSG_MORE || (s->tx_ready && nmti_tcp_push(ts, 4)))
 		nmti_work(s);
 	nmti_tell(s);
 	return 0;
 }
 
-int tcp_flush(struct nmt_stream *s, uint64_t cookie)
+int nmti_tcp_flush(struct nmt_stream *s, uint64_t cookie)
 {
 	struct tcp_stream *ts = tcp_of(s);
 	struct tcp_op *op;
@@ -527,12 +530,12 @@ int tcp_flush(struct nmt_stream *s, uint64_t cookie)
 	}
 	op->flush = true;
 	ts->tx->op_tail++;
-	if (tcp_unsent(ts))
+	if (nmti_tcp_unsent(ts))
 		nmti_work(s);
-	if (tcp_acked(ts, op->end))
+	if (nmti_tcp_acked(ts, op->end))
 		nmti_tell(s);
 	else
-		tcp_ack_watch(ts);
+		nmti_tcp_ack_watch(ts);
 	return 0;
 }
 
@@ -607,7 +610,7 @@ static void note_zc(struct tcp_stream *ts, uint64_t from, uint32_t id)
 
 		if (op->end <= from)
 			continue;
-		if (op->end - op->len - (uint64_t)op->runs * TCP_REC_HDR >= ts->wire_sent)
+		if (op->begin >= ts->wire_sent)
 			break;
 		op->zc = true;
 		op->zc_id = id;
@@ -645,7 +648,7 @@ static ssize_t push_once(struct tcp_stream *ts)
 	n = runs_wait(ts) ? gather(ts, iov + m, TCP_IOV_MAX, &zc) : 0;
 	if (!m && !n)
 		return push_staged(ts);
-	zc = n && zc && tcp_zc_may(ts, &ts->tx->zc);
+	zc = n && zc && nmti_tcp_zc_may(ts, &ts->tx->zc);
 	if (m && zc)
 		n = 0; /* the batch goes ahead by copy */
 	want = iov_total(iov, m + n);
@@ -653,11 +656,11 @@ static ssize_t push_once(struct tcp_stream *ts)
 	return r;
 }
 
-bool tcp_push(struct tcp_stream *ts, uint32_t budget)
+bool nmti_tcp_push(struct tcp_stream *ts, uint32_t budget)
 {
 	ssize_t r;
 
-	while (tcp_unsent(ts) && !ts->s->error && (ts->s->tx_ready || ts->outside)) {
+	while (nmti_tcp_unsent(ts) && !ts->s->error && (ts->s->tx_ready || ts->outside)) {
 		if (!budget--)
 			return true;
 		r = push_once(ts);
@@ -675,7 +678,7 @@ bool tcp_push(struct tcp_stream *ts, uint32_t budget)
 
 /* ---- finished operations ---- */
 
-bool tcp_flush_waits(const struct tcp_stream *ts)
+bool nmti_tcp_flush_waits(const struct tcp_stream *ts)
 {
 	struct tcp_tx *tx = ts->tx;
 
@@ -696,11 +699,11 @@ static int op_state(struct tcp_stream *ts, struct tcp_op *op)
 	if (op->end > ts->wire_sent)
 		return 0;
 	if (op->flush)
-		return tcp_acked(ts, op->end);
+		return nmti_tcp_acked(ts, op->end);
 	return !op->zc || tcp_zc_complete(&ts->tx->zc, op->zc_id);
 }
 
-int tcp_tx_reap(struct tcp_stream *ts, struct nmt_event *ev, int max)
+int nmti_tcp_tx_reap(struct tcp_stream *ts, struct nmt_event *ev, int max)
 {
 	struct tcp_tx *tx = ts->tx;
 	int n = 0, state;

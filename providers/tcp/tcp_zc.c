@@ -15,7 +15,7 @@
 
 #define ZC_WINDOW 1024u /* calls in flight: bits in tcp_zc.done */
 
-bool tcp_zc_may(struct tcp_stream *ts, struct tcp_zc *zc)
+bool nmti_tcp_zc_may(struct tcp_stream *ts, struct tcp_zc *zc)
 {
 	int on = 1;
 
@@ -66,7 +66,7 @@ static void advance(struct tcp_zc *zc)
 
 static void completed(struct tcp_stream *ts, const struct sock_extended_err *ee)
 {
-	struct tcp_zc *zc = tcp_tx_zc(ts);
+	struct tcp_zc *zc = nmti_tcp_tx_zc(ts);
 	uint32_t id = ee->ee_info, n = ee->ee_data - ee->ee_info + 1;
 
 	if (ee->ee_errno || ee->ee_origin != SO_EE_ORIGIN_ZEROCOPY || !zc || n > ZC_WINDOW)
@@ -100,7 +100,7 @@ static bool drain_one(struct tcp_stream *ts)
 	return true;
 }
 
-void tcp_zc_drain(struct tcp_stream *ts)
+void nmti_tcp_zc_drain(struct tcp_stream *ts)
 {
 	while (ts->zc_on && drain_one(ts))
 		;

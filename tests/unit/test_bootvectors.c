@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reads the test vectors of tests/vectors/bootwire.txt (format: docs/wire.md) and holds the codec to
- * each: the fields that it decodes, or its error, and the bytes that it encodes.
+ * Reads the test vectors of tests/vectors/bootwire.txt (format: docs/wire.md) and holds the codec
+ * to each: the fields that it decodes, or its error, and the bytes that it encodes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +18,10 @@
 #include <string.h>
 
 #include "bootmsg.h"
+
+#ifndef NMT_VECTORS_DIR
+#error "NMT_VECTORS_DIR must name the folder tests/vectors"
+#endif
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -318,27 +322,12 @@ static bool clean_line(char *line)
 	return n > 0;
 }
 
-/* In NMT_VECTORS_DIR if the build names it, else beside this file's folder. */
-static FILE *open_vectors(void)
-{
-#ifdef NMT_VECTORS_DIR
-	return fopen(NMT_VECTORS_DIR "/bootwire.txt", "r");
-#else
-	static const char here[] = __FILE__;
-	size_t folder = sizeof(here) - sizeof("unit/test_bootvectors.c");
-	char path[4096];
-
-	snprintf(path, sizeof(path), "%.*svectors/bootwire.txt", (int)folder, here);
-	return fopen(path, "r");
-#endif
-}
-
 static void test_vectors(void **state)
 {
 	static struct vector v;
 	char line[1024], key[16];
 	int count = 0, at;
-	FILE *f = open_vectors();
+	FILE *f = fopen(NMT_VECTORS_DIR "/bootwire.txt", "r");
 
 	(void)state;
 	assert_non_null(f);

@@ -56,7 +56,8 @@ static void test_alloc_refused(void **state)
 
 static void test_alloc_too_much(void **state)
 {
-	static const size_t sizes[] = { SIZE_MAX, SIZE_MAX - 4096, SIZE_MAX / 2, SIZE_MAX - (2 << 20) };
+	static const size_t sizes[] = { SIZE_MAX, SIZE_MAX - 4096, SIZE_MAX / 2,
+					SIZE_MAX - (2 << 20) };
 	struct nmt_mr *mr;
 	struct unit u;
 

@@ -120,24 +120,134 @@ static void test_unwatch_other(void **state)
 	unit_close(&u);
 }
 
-/* A second watch of a descriptor takes it over and reports what it is ready for. */
-static void test_handover(void **state)
+/* A second watch of a descriptor takes it over, and the new source hears what it is ready for. */
+static void handover(uint32_t first, uint32_t second)
 {
 	int fd = eventfd(1, EFD_NONBLOCK);
+	struct probe old, heir;
+	struct unit u;
+
+	unit_open(&u, "tcp");
+	probe(&u, &old, fd, first);
+	assert_int_equal(nmti_reactor_wait(u.dom, 0), 1);
+	probe(&u, &heir, fd, second);
+	old.freed = true;
+	nmti_reactor_wait(u.dom, 0);
+	assert_int_equal(heir.calls, 1);
+	assert_int_equal(heir.events & (EPOLLIN | EPOLLOUT), second);
+	nmti_reactor_wait(u.dom, 0);
+	assert_int_equal(heir.calls, 1);
+	kick(fd); /* and what comes from now on */
+	nmti_reactor_wait(u.dom, 0);
+	assert_int_equal(heir.calls, 2);
+	assert_int_equal(old.calls, 1);
+	nmti_unwatch(u.dom, &heir.src);
+	close(fd);
+	unit_close(&u);
+}
+
+static void test_handover(void **state)
+{
+	(void)state;
+	handover(EPOLLIN, EPOLLIN | EPOLLOUT);
+	handover(EPOLLIN | EPOLLOUT, EPOLLIN | EPOLLOUT);
+	handover(EPOLLIN, EPOLLIN);
+}
+
+/* One that has reported nothing yet has nothing to pass on. */
+static void test_handover_silent(void **state)
+{
+	int fd = eventfd(0, EFD_NONBLOCK);
 	struct probe old, heir;
 	struct unit u;
 
 	(void)state;
 	unit_open(&u, "tcp");
 	probe(&u, &old, fd, EPOLLIN);
-	assert_int_equal(nmti_reactor_wait(u.dom, 0), 1);
-	probe(&u, &heir, fd, EPOLLIN | EPOLLOUT);
+	probe(&u, &heir, fd, EPOLLIN);
 	old.freed = true;
-	assert_int_equal(nmti_reactor_wait(u.dom, 0), 1);
+	nmti_reactor_wait(u.dom, 0);
+	assert_int_equal(heir.calls, 0);
+	kick(fd);
+	nmti_reactor_wait(u.dom, 0);
 	assert_int_equal(heir.calls, 1);
-	assert_true(heir.events & EPOLLIN && heir.events & EPOLLOUT);
-	assert_int_equal(old.calls, 1);
 	nmti_unwatch(u.dom, &heir.src);
+	close(fd);
+	unit_close(&u);
+}
+
+/* More hand-overs at once than any list of fixed length holds. */
+static void test_handover_many(void **state)
+{
+	struct probe *old = calloc(200, sizeof(*old)), *heir = calloc(200, sizeof(*heir));
+	struct unit u;
+
+	(void)state;
+	unit_open(&u, "tcp");
+	for (int i = 0; i < 200; i++)
+		probe(&u, &old[i], eventfd(1, EFD_NONBLOCK), EPOLLIN);
+	while (nmti_reactor_wait(u.dom, 0) > 0)
+		;
+	for (int i = 0; i < 200; i++) {
+		probe(&u, &heir[i], old[i].src.fd, EPOLLIN);
+		old[i].freed = true;
+	}
+	for (int i = 0; i < 10; i++)
+		nmti_reactor_wait(u.dom, 0);
+	for (int i = 0; i < 200; i++) {
+		assert_int_equal(heir[i].calls, 1);
+		assert_true(heir[i].events & EPOLLIN);
+		nmti_unwatch(u.dom, &heir[i].src);
+		close(heir[i].src.fd);
+	}
+	free(old);
+	free(heir);
+	unit_close(&u);
+}
+
+/* What was handed over and is not told yet keeps the domain from sleeping, in any event loop. */
+static void test_handover_arm(void **state)
+{
+	int fd = eventfd(1, EFD_NONBLOCK), arm;
+	struct probe old, heir;
+	struct unit u;
+
+	(void)state;
+	unit_open(&u, "tcp");
+	probe(&u, &old, fd, EPOLLIN);
+	nmti_reactor_wait(u.dom, 0);
+	probe(&u, &heir, fd, EPOLLIN);
+	for (int i = 0; i < 3 && nmt_domain_arm(u.dom, &arm) == -EAGAIN; i++)
+		unit_poll(&u, 0);
+	assert_int_equal(heir.calls, 1);
+	nmti_unwatch(u.dom, &heir.src);
+	close(fd);
+	unit_close(&u);
+}
+
+/* A hand-over that is not told yet when the heir goes: nothing reaches it, nor who comes next. */
+static void test_handover_and_forget(void **state)
+{
+	int fd = eventfd(1, EFD_NONBLOCK);
+	struct probe old, heir, next;
+	struct unit u;
+
+	(void)state;
+	unit_open(&u, "tcp");
+	probe(&u, &old, fd, EPOLLIN);
+	nmti_reactor_wait(u.dom, 0);
+	probe(&u, &heir, fd, EPOLLIN);
+	nmti_forget(u.dom, &heir.src);
+	heir.freed = true;
+	close(fd);
+	assert_int_equal(eventfd(0, EFD_NONBLOCK), fd);
+	probe(&u, &next, fd, EPOLLIN);
+	nmti_reactor_wait(u.dom, 0);
+	assert_int_equal(next.events & EPOLLIN, 0);
+	kick(fd);
+	nmti_reactor_wait(u.dom, 0);
+	assert_true(next.events & EPOLLIN);
+	nmti_unwatch(u.dom, &next.src);
 	close(fd);
 	unit_close(&u);
 }
@@ -146,16 +256,15 @@ static void test_handover(void **state)
  * Two descriptors are ready in one batch, and the callback of the first hands the second to another
  * source and frees the old one, as the end of a handshake does with the data socket.
  */
-static void test_handover_of_pending(void **state)
+static void handover_of_pending(uint32_t events)
 {
 	int fd[2] = { eventfd(0, EFD_NONBLOCK), eventfd(0, EFD_NONBLOCK) };
 	struct probe p[2], heir;
 	struct unit u;
 
-	(void)state;
 	unit_open(&u, "tcp");
 	for (int i = 0; i < 2; i++)
-		probe(&u, &p[i], fd[i], EPOLLIN);
+		probe(&u, &p[i], fd[i], events);
 	probe(&u, &heir, -1, 0);
 	p[0].victim = &p[1];
 	p[0].heir = &heir;
@@ -172,6 +281,13 @@ static void test_handover_of_pending(void **state)
 	close(fd[0]);
 	close(fd[1]);
 	unit_close(&u);
+}
+
+static void test_handover_of_pending(void **state)
+{
+	(void)state;
+	handover_of_pending(EPOLLIN);
+	handover_of_pending(EPOLLIN | EPOLLOUT); /* as the heir wants it */
 }
 
 static void test_many_sources(void **state)
@@ -399,6 +515,10 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_unwatch_self),
 	cmocka_unit_test(test_unwatch_other),
 	cmocka_unit_test(test_handover),
+	cmocka_unit_test(test_handover_silent),
+	cmocka_unit_test(test_handover_many),
+	cmocka_unit_test(test_handover_arm),
+	cmocka_unit_test(test_handover_and_forget),
 	cmocka_unit_test(test_handover_of_pending),
 	cmocka_unit_test(test_many_sources),
 	cmocka_unit_test(test_timer_order),

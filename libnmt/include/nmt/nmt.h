@@ -27,7 +27,17 @@
 #include <sys/uio.h>
 
 #ifdef __cplusplus
+template <class T> static inline T nmt_sized_()
+{
+	T t = T();
+
+	t.size = sizeof(T);
+	return t;
+}
+#define NMT_SIZED_(type) nmt_sized_<struct type>()
 extern "C" {
+#else
+#define NMT_SIZED_(type) { .size = sizeof(struct type) }
 #endif
 
 #define NMT_VERSION_MAJOR 0
@@ -90,7 +100,7 @@ struct nmt_ctx_attr {
 	uint32_t flags;            /* none defined: 0 */
 	const char *provider_path; /* where modules are; NULL: NMT_PROVIDER_PATH, else built in */
 };
-#define NMT_CTX_ATTR_INIT { .size = sizeof(struct nmt_ctx_attr) }
+#define NMT_CTX_ATTR_INIT NMT_SIZED_(nmt_ctx_attr)
 
 /*
  * Open a context. ATTR may be NULL. Any thread; a process may have several.
@@ -124,7 +134,7 @@ struct nmt_hints {
 	uint32_t mem_kind; /* only what reaches this kind of memory; 0: any */
 	uint32_t flags;    /* NMT_INFO_* */
 };
-#define NMT_HINTS_INIT { .size = sizeof(struct nmt_hints) }
+#define NMT_HINTS_INIT NMT_SIZED_(nmt_hints)
 #define NMT_INFO_UNUSABLE 1u /* also what cannot be used, with the reason */
 
 /* One provider on one device. */
@@ -222,7 +232,7 @@ struct nmt_domain_attr {
 	uint32_t budget;     /* units of work (events, receives) of one stream in a turn; 0: 16 */
 	uint32_t flags;      /* NMT_DOMAIN_* */
 };
-#define NMT_DOMAIN_ATTR_INIT { .size = sizeof(struct nmt_domain_attr) }
+#define NMT_DOMAIN_ATTR_INIT NMT_SIZED_(nmt_domain_attr)
 #define NMT_DOMAIN_SPIN_ALWAYS 1u /* never sleep: nmt_poll spins until its time-out */
 
 /*
@@ -300,7 +310,7 @@ struct nmt_stream_attr {
 	const char *bind_device;  /* SO_BINDTODEVICE; the spec's device when NULL */
 	const char *local_addr;   /* connect: bind to this address and port first */
 };
-#define NMT_STREAM_ATTR_INIT { .size = sizeof(struct nmt_stream_attr) }
+#define NMT_STREAM_ATTR_INIT NMT_SIZED_(nmt_stream_attr)
 
 /* ---- streams: set-up ---------------------------------------------------------------------- */
 
@@ -320,14 +330,15 @@ int nmt_listen(struct nmt_domain *domain, const char *addr, const struct nmt_str
 	       struct nmt_listener **listener);
 
 /*
- * Accept a stream into DOMAIN (NULL: the listener's), which may be any domain of the context over
- * the same provider. Blocks if the listener's attributes say so and DOMAIN is the listener's.
+ * Accept a stream into DOMAIN (NULL: the listener's), which may be any domain of the context that
+ * has a provider for it. Blocks if the listener's attributes say so and DOMAIN is the listener's.
  * A raw stream is open at once. A negotiated one finishes its handshake in DOMAIN: NMT_EV_CONNECTED
  * tells, until then transfers are -EAGAIN. Every accepted stream reports NMT_EV_CONNECTED once.
  * -EAGAIN: none waiting; -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM: no room now, the connection keeps
  * waiting and NMT_EV_ACCEPT comes again; -EINVAL: a domain of another context.
  */
-int nmt_accept(struct nmt_listener *listener, struct nmt_domain *domain, struct nmt_stream **stream);
+int nmt_accept(struct nmt_listener *listener, struct nmt_domain *domain,
+	       struct nmt_stream **stream);
 
 /* Address that the listener has, as "1.2.3.4:5" or "[::]:5". -ENOSPC: LEN too small (NMT_ADDR_MAX does). */
 int nmt_listener_addr(const struct nmt_listener *listener, char *buf, size_t len);
@@ -436,7 +447,8 @@ int nmt_flush(struct nmt_stream *stream, uint64_t cookie);
 
 /*
  * End one or both directions. SHUT_WR: the peer sees the end of the stream after all bytes sent
- * before. SHUT_RD: what arrives is discarded; receives give 0. -ENOTCONN: not open.
+ * before. SHUT_RD: loans return to the library, what arrives is discarded, receives
+ * give 0. -ENOTCONN: not open.
  */
 int nmt_shutdown(struct nmt_stream *stream, int how);
 
@@ -444,7 +456,8 @@ int nmt_shutdown(struct nmt_stream *stream, int how);
  * Close in order. The handle is dead for every call when this returns; loans return to the library
  * and posted receives are cancelled. Bytes sent before are delivered in the background for up to
  * attr.linger. Outstanding NMT_EV_SENT still come; the last event of the stream is NMT_EV_CLOSED
- * (0: all delivered; -ETIMEDOUT: linger is over; -ECONNRESET: the peer broke the stream).
+ * (0: all delivered; -ETIMEDOUT: linger is over; -ECONNRESET: the peer broke the stream). Delivery,
+ * and freeing the stream, need the domain to be driven (nmt_poll, or nmt_domain_close).
  */
 int nmt_close(struct nmt_stream *stream);
 
@@ -586,7 +599,7 @@ struct nmt_stream_info {
 	uint64_t unacked;  /* bytes not acknowledged yet (0 when unknown) */
 	char why_text[96]; /* why no better path, in words */
 };
-#define NMT_STREAM_INFO_INIT { .size = sizeof(struct nmt_stream_info) }
+#define NMT_STREAM_INFO_INIT NMT_SIZED_(nmt_stream_info)
 /* INFO->size says how much of it to fill. */
 int nmt_stream_info(const struct nmt_stream *stream, struct nmt_stream_info *info);
 
@@ -612,7 +625,7 @@ struct nmt_stats {
 	uint64_t fallback_staging;     /* transfers staged because the CPU cannot touch the memory */
 	uint64_t fallback_path;        /* negotiated streams that did not get the best path */
 };
-#define NMT_STATS_INIT { .size = sizeof(struct nmt_stats) }
+#define NMT_STATS_INIT NMT_SIZED_(nmt_stats)
 /*
  * Counters of DOMAIN (all its streams, closed ones too), or of STREAM alone when it is not NULL
  * (domain fields are then 0). STATS->size says how much to fill.

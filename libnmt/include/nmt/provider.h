@@ -103,7 +103,7 @@ static inline void nmti_mr_drop(struct nmt_mr *mr)
 /*
  * A descriptor that the domain watches, edge-triggered. READY runs inside nmt_poll with the EPOLL*
  * bits; it may unwatch and free any source, its own too. A second watch of a descriptor hands it
- * over to the new source and reports anew what it is ready for.
+ * over to the new source, which hears again what was reported so far.
  */
 struct nmti_source {
 	void (*ready)(struct nmti_source *src, uint32_t events);
@@ -111,6 +111,10 @@ struct nmti_source {
 };
 int nmti_watch(struct nmt_domain *dom, struct nmti_source *src, uint32_t events);
 void nmti_unwatch(struct nmt_domain *dom, struct nmti_source *src);
+/* The same for a descriptor that is closed next, which takes it out of epoll by itself. */
+void nmti_forget(struct nmt_domain *dom, struct nmti_source *src);
+/* What sockets are watched for, all of them, so that handing one over costs no system call. */
+#define NMTI_SOCK_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP)
 
 /* A deadline. FIRE runs inside nmt_poll at or after AT, once; it may set the timer again. */
 struct nmti_timer {
@@ -144,63 +148,65 @@ struct nmt_pdomain {
 	void *priv;               /* of the provider */
 };
 
-/* Counters that the provider keeps, by stream; the core adds them up. */
+/* Counters that the provider keeps, by stream; the core adds them up. The busiest come first. */
 struct nmti_counters {
 	uint64_t tx_bytes, rx_bytes, tx_ops, rx_ops;
-	uint64_t tx_copied, rx_copied, tx_syscalls, rx_syscalls;
+	uint64_t tx_syscalls, rx_syscalls, tx_copied, rx_copied;
 	uint64_t zc_sends, zc_copied, stall_window, stall_memory;
 	uint64_t fallback_zerocopy, fallback_staging;
 };
 
 /* Attributes that live as long as the stream. */
 struct nmti_tuning {
-	int64_t send_timeout, recv_timeout, linger;
-	uint32_t send_depth, recv_depth;
-	uint32_t zerocopy_min;
 	uint32_t flags;      /* NMT_STREAM_* */
 	uint8_t recv_mode;   /* enum nmt_recv_mode */
 	uint8_t mode;        /* NMT_MODE_RAW or NMT_MODE_NEGOTIATED */
 	uint16_t rails;
 	uint32_t pool_reserve, pool_share; /* cells */
+	uint32_t send_depth, recv_depth;
+	uint32_t zerocopy_min;
+	int64_t send_timeout, recv_timeout, linger;
 };
 
+/* What a busy stream touches comes first: with thousands of streams, cache lines are what counts. */
 struct nmt_stream {
 	struct nmt_domain *dom;
-	struct nmt_ctx *ctx;
-	struct nmt_pdomain *pd;             /* once the provider is chosen */
 	const struct nmt_provider_ops *ops; /* = pd->ops */
 	void *priv;                         /* ops->stream_size bytes, zeroed, of the provider */
 	void *user;
+	struct nmti_ctl *ctl;               /* core */
+	struct nmti_list tell;              /* core */
 
 	/* Shared between provider and core. */
-	bool rx_ready;  /* provider: a receive may find bytes, the end or an error */
-	bool tx_ready;  /* provider: a send may find room */
-	bool tx_slot;   /* provider: an operation finished after one was refused for depth */
-	bool rx_told;   /* core: READABLE was given since the last receive call */
-	bool tx_want;   /* core: a send found no room; tell WRITABLE */
-	bool rx_shut, tx_shut; /* the application ended this direction */
-	bool records;   /* record boundaries are on */
-	bool stalled;   /* provider: a receive waits for pool memory */
+	int error;       /* sticky: negative errno; bytes before it can still be received */
 	uint32_t posted; /* provider: posted receives that are not finished */
-	int error;      /* sticky: negative errno; bytes before it can still be received */
-	struct nmti_counters stat;
+	bool rx_ready;   /* provider: a receive may find bytes, the end or an error */
+	bool tx_ready;   /* provider: a send may find room */
+	bool tx_slot;    /* provider: an operation finished after one was refused for depth */
+	bool rx_told;    /* core: READABLE was given since the last receive call */
+	bool tx_want;    /* core: a send found no room; tell WRITABLE */
+	bool rx_shut, tx_shut; /* the application ended this direction */
+	bool records;    /* record boundaries are on */
+	bool stalled;    /* provider: a receive waits for pool memory */
+	uint8_t state;   /* core: enum nmt_stream_state, or NMTI_STATE_* */
+	uint8_t owe;     /* core: NMTI_OWE_*, events that the application has not had yet */
 	struct nmti_tuning tune;
+	struct nmti_counters stat;
+	struct nmt_pdomain *pd; /* once the provider is chosen */
+	struct nmt_ctx *ctx;
 
 	/* Core only. */
-	uint8_t state;   /* enum nmt_stream_state, or NMTI_STATE_* */
-	uint8_t owe;     /* NMTI_OWE_*: events that the application has not had yet */
-	uint16_t why;    /* enum nmt_reason */
-	int close_status;
-	bool at_domain_close; /* its status counts for nmt_domain_close */
-	struct nmti_list tell, work, all;
-	struct nmti_ctl *ctl;
+	struct nmti_list work, all;
 	struct nmti_boot *boot;
 	struct nmti_timer closer;
 	int64_t bye_by;
-	uint32_t held;       /* pool cells */
-	uint32_t loan_first; /* loans, 0: none */
-	uint64_t lent;       /* bytes on loan */
-	uint32_t memory;     /* library memory of the stream besides this struct and priv */
+	int close_status;
+	uint16_t why;         /* enum nmt_reason */
+	bool at_domain_close; /* its status counts for nmt_domain_close */
+	uint32_t held;        /* pool cells */
+	uint32_t loan_first;  /* loans, 0: none */
+	uint32_t memory;      /* library memory of the stream besides this struct and priv */
+	uint64_t lent;        /* bytes on loan */
 };
 
 /*
@@ -231,8 +237,11 @@ void nmti_stream_closed(struct nmt_stream *s, int status);
  */
 int nmti_peer_fin(struct nmt_stream *s, uint64_t rx_offset, uint64_t rx_records);
 
-/* The sending direction ended after TX_OFFSET stream bytes: tell the peer. No-op on raw streams. */
-void nmti_send_fin(struct nmt_stream *s, uint64_t tx_offset, uint64_t records);
+/*
+ * The sending direction ended after TX_OFFSET stream bytes: tell the peer. LAST: the provider calls
+ * nmti_stream_closed() next. No-op on raw streams.
+ */
+void nmti_send_fin(struct nmt_stream *s, uint64_t tx_offset, uint64_t records, bool last);
 
 /*
  * Header in front of each run of payload on a data socket with records (docs/wire.md). LEN 0 only
@@ -285,6 +294,9 @@ struct nmti_path {
 	const void *blob;   /* of the peer */
 	uint32_t blob_len;
 };
+
+/* A receive as small as this makes its stream the one to look at while spinning. */
+#define NMTI_HOT_BYTES 1024u
 
 typedef int nmti_info_fn(void *arg, const struct nmt_info *info);
 
@@ -354,6 +366,11 @@ struct nmt_provider_ops {
 
 	/* Go on with queued operations, a budget of them at most; true: there is more to do now. */
 	bool (*work)(struct nmt_stream *s, uint32_t budget);
+	/*
+	 * nmt_poll spins: look for bytes of this stream (NMTI_HOT_BYTES at most) without waiting for
+	 * an event; tell if there are. False: not now, ask the sources. NULL: never.
+	 */
+	bool (*spin)(struct nmt_stream *s);
 	/* Take up to MAX finished operations as events (type, status, cookie, len, flags are filled). */
 	int (*reap)(struct nmt_stream *s, struct nmt_event *ev, int max);
 

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The library's counters as a list.
+ */
+#include "stats.h"
+
+static const struct stat_field {
+	const char *name;
+	size_t at;
+} fields[] = {
+#define STAT(f)                                   \
+	{                                         \
+#f, offsetof(struct nmt_stats, f) \
+	}
+	STAT(tx_bytes),		STAT(rx_bytes),
+	STAT(tx_ops),		STAT(rx_ops),
+	STAT(tx_copied),	STAT(rx_copied),
+	STAT(tx_syscalls),	STAT(rx_syscalls),
+	STAT(poll_syscalls),	STAT(zc_sends),
+	STAT(zc_copied),	STAT(spins),
+	STAT(sleeps),		STAT(events),
+	STAT(stall_window),	STAT(stall_memory),
+	STAT(accepts),		STAT(connects),
+	STAT(failures),		STAT(declined),
+	STAT(pool_bytes),	STAT(fallback_zerocopy),
+	STAT(fallback_staging), STAT(fallback_path),
+#undef STAT
+};
+
+#define FIELDS (sizeof(fields) / sizeof(fields[0]))
+_Static_assert(FIELDS <= WIRE_MAX_STATS, "the result message is too small");
+
+const char *stats_name(uint32_t i)
+{
+	return i < FIELDS ? fields[i].name : NULL;
+}
+
+uint32_t stats_add(uint64_t *sum, const struct nmt_stats *stats)
+{
+	for (uint32_t i = 0; i < FIELDS; i++)
+		sum[i] += *(const uint64_t *)((const char *)stats + fields[i].at);
+	return FIELDS;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Design 5.2: in negotiated mode a connection that ends without the peer's orderly end is
+ * -ECONNRESET on both sides, never an end of stream.
+ */
+#include "suite.h"
+
+struct cut {
+	struct pair p;
+	struct proxy *proxy;
+	char target[NMT_ADDR_MAX];
+};
+
+static struct lis *open_via_proxy(struct env *env, struct cut *c)
+{
+	char addr[NMT_ADDR_MAX];
+	struct lis *l;
+
+	env_open(env, NULL);
+	l = lis_open(env, "127.0.0.1:0", NULL);
+	c->proxy = proxy_open(env, l->addr, addr);
+	c->p.c = end_connect(env, CLIENT, addr, NULL);
+	c->p.s = lis_accept(l, SERVER);
+	wait_for(env, c->p.c->connected && c->p.s->connected);
+	return l;
+}
+
+static void both_reset(struct env *env, struct pair *p)
+{
+	end_expect_error(p->s, -ECONNRESET);
+	end_expect_error(p->c, -ECONNRESET);
+	wait_for(env, p->c->error && p->s->error);
+	assert_int_equal(p->c->error, -ECONNRESET);
+	assert_int_equal(p->s->error, -ECONNRESET);
+}
+
+static void t_cut_control_channel_is_reset(struct env *env)
+{
+	struct cut c;
+
+	open_via_proxy(env, &c);
+	pair_works(&c.p, 10000);
+	proxy_cut(c.proxy, 0);
+	both_reset(env, &c.p);
+	proxy_close(c.proxy);
+}
+
+/* The side that sees an end first waits a few seconds for the words that would explain it. */
+static void t_cut_data_socket_is_reset(struct env *env)
+{
+	struct lis *l;
+	struct pair p;
+
+	env_open(env, NULL);
+	l = lis_open(env, "127.0.0.1:0", NULL);
+	p.c = end_connect(env, CLIENT, l->addr, NULL);
+	p.s = lis_accept(l, SERVER);
+	wait_for(env, p.c->connected && p.s->connected);
+	pair_works(&p, 10000);
+	assert_true(socks_cut(socks_port(l->addr), true));
+	both_reset(env, &p);
+}
+
+static void t_cut_with_bytes_under_way_is_reset(struct env *env)
+{
+	struct lis *l;
+	struct pair p;
+
+	env_open(env, NULL);
+	l = lis_open(env, "127.0.0.1:0", NULL);
+	p.c = end_connect(env, CLIENT, l->addr, NULL);
+	p.s = lis_accept(l, SERVER);
+	wait_for(env, p.c->connected && p.s->connected);
+	end_fill(p.c, 1, 0);
+	end_fill(p.s, 2, 0);
+	assert_true(socks_cut(socks_port(l->addr), true));
+	both_reset(env, &p);
+}
+
+/* The other streams of the domain go on. */
+static void t_cut_hits_one_stream_only(struct env *env)
+{
+	struct pair other;
+	struct cut c;
+
+	open_via_proxy(env, &c);
+	pair_open(env, &other);
+	proxy_cut(c.proxy, 0);
+	both_reset(env, &c.p);
+	pair_works(&other, 100000);
+	proxy_close(c.proxy);
+}
+
+static void t_cut_after_half_close_is_reset(struct env *env)
+{
+	struct cut c;
+
+	open_via_proxy(env, &c);
+	end_put_pattern(c.p.c, 3, 0, 1000);
+	assert_ok(env, nmt_shutdown(c.p.c->s, SHUT_WR));
+	end_expect(c.p.s, 3, 0, 1000);
+	end_expect_eof(c.p.s);
+	proxy_cut(c.proxy, 0);
+	end_expect_error(c.p.c, -ECONNRESET);
+	proxy_close(c.proxy);
+}
+
+static void t_cut_tells_posts_and_borrows(struct env *env)
+{
+	struct nmt_event ev;
+	struct nmt_frag frag;
+	struct nmt_mr *mr;
+	struct cut c;
+
+	open_via_proxy(env, &c);
+	mr = env_mr(env, 8 * MIB, NMT_ACCESS_ALL);
+	frag = (struct nmt_frag){ .mr = mr, .len = 8 * MIB };
+	assert_ok(env, nmt_recv_into(c.p.c->s, env_mr(env, 100, NMT_ACCESS_RECV), 0, 100, 0, 5));
+	assert_ok(env, nmt_send_mr(c.p.c->s, &frag, 1, 0, 6));
+	env_idle(env, 5 * MS);
+	proxy_cut(c.proxy, 0);
+	end_wait(c.p.c, NMT_EV_RECEIVED, &ev);
+	assert_int_equal(ev.cookie, 5);
+	assert_int_equal(ev.status, -ECONNRESET);
+	end_wait(c.p.c, NMT_EV_SENT, &ev);
+	assert_int_equal(ev.cookie, 6);
+	assert_true(ev.status < 0);
+	assert_ok(env, env_mr_close(env, mr));
+	proxy_close(c.proxy);
+}
+
+static void accept_any(struct env *env, struct lis *l)
+{
+	struct nmt_stream *s;
+
+	while (nmt_accept(l->l, NULL, &s) == 0) {
+		struct end *e = end_new(env, SERVER);
+
+		e->s = s;
+		nmt_stream_set_user(s, e);
+	}
+}
+
+/* Wherever the handshake is cut, the client learns of it and nothing hangs. */
+static void t_cut_in_the_handshake(struct env *env)
+{
+	char addr[NMT_ADDR_MAX];
+	struct proxy *proxy;
+	struct lis *l;
+
+	env_open(env, NULL);
+	l = lis_open(env, "127.0.0.1:0", NULL);
+	for (uint64_t at = 1; at < 200; at += 1 + at / 3) {
+		struct end *e;
+
+		proxy = proxy_open(env, l->addr, addr);
+		proxy_cut(proxy, at);
+		e = end_connect(env, CLIENT, addr, NULL);
+		while (!e->error && !e->connected) {
+			accept_any(env, l);
+			env_turn(env, "the end of a cut handshake", __FILE__, __LINE__);
+		}
+		proxy_cut(proxy, 0);
+		if (e->connected)
+			end_expect_error(e, -ECONNRESET);
+		end_abort(e);
+		wait_for(env, e->closed);
+		proxy_close(proxy);
+	}
+}
+
+const struct test tests_cut[] = {
+	TEST(t_cut_control_channel_is_reset, T_NEGOTIATED),
+	TEST_MS(t_cut_data_socket_is_reset, T_NEGOTIATED | T_HOST, 12000),
+	TEST(t_cut_with_bytes_under_way_is_reset, T_NEGOTIATED),
+	TEST(t_cut_hits_one_stream_only, T_NEGOTIATED | T_HOST),
+	TEST(t_cut_after_half_close_is_reset, T_NEGOTIATED | T_HOST),
+	TEST(t_cut_tells_posts_and_borrows, T_NEGOTIATED),
+	TEST(t_cut_in_the_handshake, T_NEGOTIATED | T_HOST),
+	TESTS_END,
+};

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The TCP sockets of this process, found from outside the library, to break one of them. */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+
+#include "suite.h"
+
+int socks_open_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = -3; /* ".", ".." and the directory itself */
+
+	if (!dir)
+		return 0;
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static uint16_t port_of(const struct sockaddr_storage *ss)
+{
+	if (ss->ss_family == AF_INET)
+		return ntohs(((const struct sockaddr_in *)ss)->sin_port);
+	if (ss->ss_family == AF_INET6)
+		return ntohs(((const struct sockaddr_in6 *)ss)->sin6_port);
+	return 0;
+}
+
+static bool look(int fd, struct sock *s)
+{
+	struct sockaddr_storage local, peer;
+	socklen_t l = sizeof(local), p = sizeof(peer);
+
+	if (getsockname(fd, (struct sockaddr *)&local, &l) ||
+	    getpeername(fd, (struct sockaddr *)&peer, &p))
+		return false;
+	*s = (struct sock){ .fd = fd, .local = port_of(&local), .peer = port_of(&peer) };
+	return s->local && s->peer;
+}
+
+int socks_list(struct sock *out, int max)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *de;
+	int n = 0;
+
+	while (dir && n < max && (de = readdir(dir)))
+		if (de->d_name[0] != '.' && look(atoi(de->d_name), &out[n]))
+			n++;
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+uint16_t socks_port(const char *addr)
+{
+	const char *colon = strrchr(addr, ':');
+
+	return colon ? (uint16_t)atoi(colon + 1) : 0;
+}
+
+bool socks_cut(uint16_t listener_port, bool data)
+{
+	struct sock socks[256];
+	int n = socks_list(socks, ARRAY_LEN(socks));
+
+	for (int i = 0; i < n; i++) {
+		bool first = socks[i].local == listener_port || socks[i].peer == listener_port;
+
+		if (first != data)
+			return shutdown(socks[i].fd, SHUT_RDWR) == 0;
+	}
+	return false;
+}
