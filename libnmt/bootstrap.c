@@ -87,6 +87,8 @@ static int take_path(struct nmti_boot *b, int fd)
 	struct nmti_path path = { .fd = fd, .server = b->step == BOOT_JOIN };
 
 	b->s->records = b->features & NMTI_FEAT_RECORDS;
+	b->s->why = (uint16_t)b->s->dom->why;
+	b->s->dom->stat.fallback_path += !!b->s->why;
 	return nmti_stream_attach(b->s, b->pd, &path);
 }
 

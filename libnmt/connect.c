@@ -74,14 +74,6 @@ void nmti_boot_free(struct nmt_stream *s)
 
 /* ---- TCP ---- */
 
-static struct nmt_pdomain *raw_provider(struct nmt_domain *dom)
-{
-	for (int i = 0; i < dom->npd; i++)
-		if (dom->pd[i].ops->caps & NMT_CAP_RAW)
-			return &dom->pd[i];
-	return NULL;
-}
-
 static void connected(struct nmti_boot *b)
 {
 	struct nmt_stream *s = b->s;
@@ -93,7 +85,7 @@ static void connected(struct nmti_boot *b)
 		nmti_boot_client(b);
 		return;
 	}
-	pd = raw_provider(s->dom);
+	pd = nmti_raw_provider(s->dom);
 	b->src.fd = -1; /* the provider's now; its watch takes the descriptor over */
 	rc = pd ? nmti_stream_attach(s, pd, &path) : -EOPNOTSUPP;
 	if (rc)

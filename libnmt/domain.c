@@ -50,6 +50,14 @@ static int add_provider(struct nmt_domain *dom, const struct nmt_provider_ops *o
 	return rc;
 }
 
+struct nmt_pdomain *nmti_raw_provider(struct nmt_domain *dom)
+{
+	for (int i = 0; i < dom->npd; i++)
+		if (dom->pd[i].ops->caps & NMT_CAP_RAW)
+			return &dom->pd[i];
+	return NULL;
+}
+
 static int open_named(struct nmt_domain *dom, const char *spec)
 {
 	char name[NMT_NAME_MAX], why[128] = "";
@@ -109,6 +117,18 @@ static uint32_t index_bit(struct nmt_ctx *ctx, const struct nmt_provider_ops *op
 	return 0;
 }
 
+/* What would be preferred to the providers that are here: shown as the reason for the path. */
+static void note_missing(struct nmt_domain *dom)
+{
+	const char *first = nmti_provider_names[0];
+
+	if (nmti_provider_find(dom->ctx, first))
+		return;
+	dom->why = NMT_WHY_NOT_BUILT;
+	nmti_info(dom->ctx, "auto: %s is not in this build: negotiated streams take the best of "
+		  "what both ends have (nmt_info --all says why)", first);
+}
+
 static int open_auto(struct nmt_domain *dom)
 {
 	const struct nmt_provider_ops *ops;
@@ -118,6 +138,7 @@ static int open_auto(struct nmt_domain *dom)
 	for (int i = 0; nmti_provider_names[i]; i++)
 		nmti_provider_load(dom->ctx, nmti_provider_names[i], why, sizeof(why));
 	dom->negotiate = true;
+	note_missing(dom);
 	while ((ops = best_left(dom, tried))) {
 		int rc = add_provider(dom, ops, "");
 

@@ -114,6 +114,7 @@ struct nmt_domain {
 	struct nmt_pdomain pd[NMTI_PROVIDERS_MAX];
 	int npd;
 	bool negotiate;   /* opened as "auto" */
+	enum nmt_reason why; /* of "auto": why a better path cannot be taken */
 	char spec[NMT_NAME_MAX + NMT_DEV_MAX];
 
 	/* waiting */
@@ -149,6 +150,8 @@ struct nmt_domain {
 	int close_status;
 };
 
+/* The provider of DOM for raw streams, or NULL. */
+struct nmt_pdomain *nmti_raw_provider(struct nmt_domain *dom);
 /* Wait up to TIMEOUT (NMT_FOREVER) for sources and timers, run them, and work lists. -EINTR. */
 int nmti_progress(struct nmt_domain *dom, int64_t timeout);
 int nmti_reactor_init(struct nmt_domain *dom);
@@ -256,6 +259,7 @@ struct nmt_listener {
 	struct nmt_stream_attr attr;
 	char *strings;            /* of attr */
 	bool ready;               /* the kernel may have connections */
+	bool again;               /* atomic: a foreign thread found no room */
 	pthread_mutex_t lock;     /* guards the queue: any thread may accept from it */
 	struct nmti_list queue;   /* greeted connections, struct nmti_greet */
 	unsigned int queued;
@@ -267,6 +271,7 @@ struct nmt_listener {
 int nmti_listener_events(struct nmt_listener *l, struct nmt_event *ev);
 void nmti_listener_free(struct nmt_listener *l);
 void nmti_listener_tell(struct nmt_listener *l);
+void nmti_listener_woken(struct nmt_listener *l);
 
 void nmti_boot_free(struct nmt_stream *s);
 

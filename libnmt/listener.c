@@ -223,19 +223,11 @@ int nmt_listener_addr(const struct nmt_listener *l, char *buf, size_t len)
 
 /* ---- accepting ---- */
 
-static struct nmt_pdomain *raw_provider(struct nmt_domain *dom)
-{
-	for (int i = 0; i < dom->npd; i++)
-		if (dom->pd[i].ops->caps & NMT_CAP_RAW)
-			return &dom->pd[i];
-	return NULL;
-}
-
 static int open_raw(struct nmt_listener *l, struct nmt_domain *dom, int fd,
 		    struct nmt_stream **out)
 {
 	struct nmti_path path = { .fd = fd, .server = true };
-	struct nmt_pdomain *pd = raw_provider(dom);
+	struct nmt_pdomain *pd = nmti_raw_provider(dom);
 	struct nmt_stream *s;
 	int rc = pd ? nmti_stream_new(dom, &l->attr, NMT_MODE_RAW, &s) : -EOPNOTSUPP;
 
@@ -253,6 +245,24 @@ static int open_raw(struct nmt_listener *l, struct nmt_domain *dom, int fd,
 	return 0;
 }
 
+/* The listener's own thread has the timer that repeats NMT_EV_ACCEPT. */
+static int foreign_error(struct nmt_listener *l, int err)
+{
+	if (err == EAGAIN)
+		return -EAGAIN;
+	if (err != EMFILE && err != ENFILE && err != ENOBUFS && err != ENOMEM)
+		return 0;
+	__atomic_store_n(&l->again, true, __ATOMIC_RELEASE);
+	nmt_wake(l->dom);
+	return -err;
+}
+
+void nmti_listener_woken(struct nmt_listener *l)
+{
+	if (__atomic_exchange_n(&l->again, false, __ATOMIC_ACQUIRE))
+		nmti_timer_set(l->dom, &l->retry, nmti_now() + RETRY_NS);
+}
+
 static int accept_raw(struct nmt_listener *l, struct nmt_domain *dom, struct nmt_stream **out)
 {
 	int fd, rc;
@@ -263,8 +273,8 @@ static int accept_raw(struct nmt_listener *l, struct nmt_domain *dom, struct nmt
 		fd = accept4(l->src.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0)
 			return open_raw(l, dom, fd, out);
-		rc = l->dom == dom ? nmti_accept_error(l, errno) : -errno;
-	} while (!rc || rc == -ECONNABORTED);
+		rc = l->dom == dom ? nmti_accept_error(l, errno) : foreign_error(l, errno);
+	} while (!rc);
 	return rc;
 }
 

@@ -92,9 +92,15 @@ static int check_limits(const struct perf_params *p, char *why, size_t len)
 	return 0;
 }
 
+/* More posted memory than the cache holds only makes it cold. */
+#define POSTED_BYTES (UINT32_C(1) << 20)
+
 uint32_t params_posts(const struct perf_params *p)
 {
-	return p->depth < 2 ? 2 : p->depth < 64 ? p->depth : 64;
+	uint64_t fit = p->recv_size ? POSTED_BYTES / p->recv_size : 64;
+
+	fit = fit < p->depth ? fit : p->depth;
+	return fit < 2 ? 2 : fit < 64 ? (uint32_t)fit : 64;
 }
 
 uint32_t params_borrows(const struct perf_params *p)

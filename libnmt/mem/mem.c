@@ -70,6 +70,7 @@ static struct nmt_mr *mr_new(struct nmt_ctx *ctx, size_t size, uint32_t access)
 
 static int mr_publish(struct nmt_mr *mr, struct nmt_mr **out)
 {
+	mr->pool = 0;
 	pthread_mutex_lock(&mr->ctx->lock);
 	nmti_list_add_tail(&mr->node, &mr->ctx->mrs);
 	pthread_mutex_unlock(&mr->ctx->lock);
@@ -87,6 +88,7 @@ int nmti_mr_new(struct nmt_ctx *ctx, const struct nmt_mem_ops *ops, size_t size,
 		return -ENOMEM;
 	mr->ops = ops;
 	mr->owned = 1;
+	mr->pool = 1;
 	rc = ops->alloc(mr);
 	if (rc) {
 		free(mr);
@@ -186,7 +188,7 @@ int nmt_mr_close(struct nmt_mr *mr)
 {
 	if (!mr)
 		return -EINVAL;
-	if (nmti_list_empty(&mr->node)) /* pool memory: seen in fragments, the domain's */
+	if (mr->pool) /* seen in fragments, the domain's */
 		return -EBUSY;
 	if (__atomic_load_n(&mr->busy, __ATOMIC_ACQUIRE))
 		return -EBUSY;

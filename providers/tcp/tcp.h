@@ -68,6 +68,25 @@ static inline struct tcp_stream *tcp_of(const struct nmt_stream *s)
 	return s->priv;
 }
 
+/* The smallest power of two that is not below N. */
+static inline uint32_t tcp_pow2(uint32_t n)
+{
+	uint32_t p = 1;
+
+	while (p < n)
+		p *= 2;
+	return p;
+}
+
+static inline size_t tcp_iov_total(const struct iovec *iov, int n)
+{
+	size_t sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += iov[i].iov_len;
+	return sum;
+}
+
 /* tcp_rx.c */
 ssize_t nmti_tcp_sock_recv(struct tcp_stream *ts, const struct iovec *iov, int n, size_t want,
 		      int flags);

@@ -119,10 +119,23 @@ static void close_now(struct tcp_stream *ts)
 	finish(ts, 0);
 }
 
+/* MSG_ZEROCOPY calls are not complete: the device may still read borrowed memory. */
+static bool borrowed(struct tcp_stream *ts)
+{
+	const struct tcp_zc *zc = nmti_tcp_tx_zc(ts);
+
+	if (!zc || zc->base == zc->next)
+		return false;
+	nmti_tcp_zc_drain(ts);
+	return zc->base != zc->next;
+}
+
 /* Everything is with the kernel: wait for the acknowledgement, then go. */
 static void close_acked(struct tcp_stream *ts)
 {
-	if (!ts->fin_sent && (!ts->wire_sent || nmti_tcp_acked(ts, ts->wire_queued))) {
+	bool lent = borrowed(ts);
+
+	if (!ts->fin_sent && !lent && (!ts->wire_sent || nmti_tcp_acked(ts, ts->wire_queued))) {
 		close_now(ts);
 		return;
 	}
@@ -133,7 +146,7 @@ static void close_acked(struct tcp_stream *ts)
 	ts->fin_due = true;
 	nmti_tcp_fin(ts);
 	nmti_tcp_rx_discard(ts);
-	if (unacked(ts))
+	if (lent || unacked(ts))
 		nmti_tcp_ack_watch(ts);
 	else
 		finish(ts, 0);

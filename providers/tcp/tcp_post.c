@@ -31,18 +31,9 @@ static struct tcp_post *at(struct tcp_posts *p, uint32_t i)
 	return &p->ring[i & p->mask];
 }
 
-static uint32_t pow2(uint32_t n)
-{
-	uint32_t p = 1;
-
-	while (p < n)
-		p *= 2;
-	return p;
-}
-
 static int posts_alloc(struct tcp_stream *ts)
 {
-	uint32_t cap = pow2(ts->s->tune.recv_depth);
+	uint32_t cap = tcp_pow2(ts->s->tune.recv_depth);
 
 	ts->posts = calloc(1, sizeof(*ts->posts) + cap * sizeof(ts->posts->ring[0]));
 	if (!ts->posts)
@@ -219,11 +210,7 @@ static ssize_t staged(struct tcp_stream *ts, struct tcp_post *post, size_t limit
 
 static ssize_t get_plain(struct tcp_stream *ts, const struct iovec *iov, int n)
 {
-	size_t want = 0;
-
-	for (int i = 0; i < n; i++)
-		want += iov[i].iov_len;
-	return nmti_tcp_sock_recv(ts, iov, n, want, 0);
+	return nmti_tcp_sock_recv(ts, iov, n, tcp_iov_total(iov, n), 0);
 }
 
 /* The rooms of consecutive posts that the CPU can reach. */

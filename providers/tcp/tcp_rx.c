@@ -260,15 +260,6 @@ int nmti_tcp_copy_out(struct tcp_stream *ts, const struct iovec *iov, int n, uin
 	return rc;
 }
 
-static size_t iov_total(const struct iovec *iov, int n)
-{
-	size_t sum = 0;
-
-	for (int i = 0; i < n; i++)
-		sum += iov[i].iov_len;
-	return sum;
-}
-
 /* What a spin had found is gone, and there was no more. */
 static void buffer_empty(struct tcp_stream *ts)
 {
@@ -282,7 +273,7 @@ static void buffer_empty(struct tcp_stream *ts)
 /* Bytes that a spin found, or a failed loan left, in the cell. */
 static ssize_t recv_buffered(struct tcp_stream *ts, const struct iovec *iov, int n, int flags)
 {
-	size_t want = iov_total(iov, n);
+	size_t want = tcp_iov_total(iov, n);
 	uint32_t len = ts->fill - ts->pos;
 	int rc;
 
@@ -313,7 +304,7 @@ ssize_t nmti_tcp_recv(struct nmt_stream *s, const struct iovec *iov, int n, int 
 		return recv_buffered(ts, iov, n, flags);
 	if (!nmti_tcp_may_recv(ts))
 		return s->error ? s->error : -EAGAIN;
-	r = nmti_tcp_sock_recv(ts, iov, n, iov_total(iov, n), flags);
+	r = nmti_tcp_sock_recv(ts, iov, n, tcp_iov_total(iov, n), flags);
 	if (!r)
 		return nmti_tcp_rx_end(ts);
 	if (r == -EAGAIN && s->error)

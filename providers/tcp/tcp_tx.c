@@ -50,15 +50,6 @@ struct tcp_tx {
 
 /* ---- state ---- */
 
-static uint32_t pow2(uint32_t n)
-{
-	uint32_t p = 1;
-
-	while (p < n)
-		p *= 2;
-	return p;
-}
-
 static struct tcp_tx *tx_get(struct tcp_stream *ts)
 {
 	if (!ts->tx) {
@@ -71,7 +62,7 @@ static struct tcp_tx *tx_get(struct tcp_stream *ts)
 static int rings_get(struct tcp_stream *ts)
 {
 	struct tcp_tx *tx = tx_get(ts);
-	uint32_t ops = pow2(ts->s->tune.send_depth), runs = pow2(2 * ts->s->tune.send_depth);
+	uint32_t ops = tcp_pow2(ts->s->tune.send_depth), runs = tcp_pow2(2 * ts->s->tune.send_depth);
 
 	if (!tx)
 		return -ENOMEM;
@@ -255,15 +246,6 @@ static int stage_iov(struct tcp_stream *ts, struct iovec *iov)
 	return 1;
 }
 
-static size_t iov_total(const struct iovec *iov, int n)
-{
-	size_t sum = 0;
-
-	for (int i = 0; i < n; i++)
-		sum += iov[i].iov_len;
-	return sum;
-}
-
 static ssize_t send_plain(struct tcp_stream *ts, const struct iovec *iov, int n, int flags)
 {
 	struct iovec part[TCP_IOV_MAX + 1];
@@ -273,12 +255,12 @@ static ssize_t send_plain(struct tcp_stream *ts, const struct iovec *iov, int n,
 	int m;
 
 	if (flags & MSG_MORE) {
-		len = iov_total(iov, n);
+		len = tcp_iov_total(iov, n);
 		if (len <= BATCH_MAX && len <= stage_room(ts))
 			return batch(ts, iov, n, (uint32_t)len);
 	}
 	if (!before && n <= TCP_IOV_MAX) {
-		r = sock_send(ts, iov, n, iov_total(iov, n), 0);
+		r = sock_send(ts, iov, n, tcp_iov_total(iov, n), 0);
 		if (r > 0)
 			ts->wire_queued += (uint64_t)r;
 		return r;
@@ -388,7 +370,7 @@ static ssize_t send_records(struct tcp_stream *ts, const struct iovec *iov, int 
 {
 	struct iovec user[TCP_IOV_MAX];
 	struct framing f = { .frames = 0 };
-	size_t all = iov_total(iov, n), total;
+	size_t all = tcp_iov_total(iov, n), total;
 	int first;
 	ssize_t r;
 
@@ -403,7 +385,7 @@ static ssize_t send_records(struct tcp_stream *ts, const struct iovec *iov, int 
 	}
 	first = f.n = stage_iov(ts, f.iov);
 	frame_all(&f, user, n, total, flags & MSG_EOR && total == all);
-	r = sock_send(ts, f.iov, f.n, iov_total(f.iov, f.n), 0);
+	r = sock_send(ts, f.iov, f.n, tcp_iov_total(f.iov, f.n), 0);
 	if (r < 0)
 		return r;
 	r = (ssize_t)unstage(ts, (size_t)r);
@@ -423,7 +405,7 @@ ssize_t nmti_tcp_send(struct nmt_stream *s, const struct iovec *iov, int n, int 
 	if (r < 0)
 		return r;
 	ts->tx_off += (uint64_t)r;
-	if (flags & MSG_EOR && (size_t)r == iov_total(iov, n))
+	if (flags & MSG_EOR && (size_t)r == tcp_iov_total(iov, n))
 		ts->tx_records++;
 	return r;
 }
@@ -651,7 +633,7 @@ static ssize_t push_once(struct tcp_stream *ts)
 	zc = n && zc && nmti_tcp_zc_may(ts, &ts->tx->zc);
 	if (m && zc)
 		n = 0; /* the batch goes ahead by copy */
-	want = iov_total(iov, m + n);
+	want = tcp_iov_total(iov, m + n);
 	r = zc && n ? push_zc(ts, iov, n, want) : sock_send(ts, iov, m + n, want, 0);
 	return r;
 }

@@ -272,6 +272,26 @@ static void t_flush_is_after_delivery(struct env *env)
 	assert_int_equal(end_info(p.c).unacked, 0);
 }
 
+/* All is with the own kernel already, and the peer's takes no more. */
+static void t_flush_waits_for_the_peers_kernel(struct env *env)
+{
+	struct nmt_event ev;
+	uint64_t sent;
+	struct pair p;
+
+	pair_open(env, &p);
+	sent = end_fill(p.c, 1, 0);
+	assert_ok(env, nmt_flush(p.c->s, 5));
+	env_idle(env, 50 * MS);
+	if (end_count(p.c, NMT_EV_FLUSHED))
+		failf(env, "NMT_EV_FLUSHED with %llu bytes not acknowledged",
+		      (unsigned long long)end_info(p.c).unacked);
+	end_expect(p.s, 1, 0, sent);
+	end_wait(p.c, NMT_EV_FLUSHED, &ev);
+	assert_int_equal(ev.cookie, 5);
+	assert_int_equal(ev.status, 0);
+}
+
 static void t_flush_of_an_idle_stream(struct env *env)
 {
 	struct nmt_event ev;
@@ -377,6 +397,7 @@ const struct test tests_borrow[] = {
 	TEST(t_64_runs_in_one_call, 0),
 	TEST(t_send_depth_is_eagain, 0),
 	TEST(t_flush_is_after_delivery, 0),
+	TEST(t_flush_waits_for_the_peers_kernel, 0),
 	TEST(t_flush_of_an_idle_stream, 0),
 	TEST(t_sent_of_a_small_borrow_needs_no_reader, 0),
 	TEST(t_close_with_borrows_delivers, 0),

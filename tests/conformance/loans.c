@@ -115,6 +115,26 @@ static void t_double_release_is_einval(struct env *env)
 	pair_works(&p, 1000);
 }
 
+/* An old token names nothing, although what it named is lent again. */
+static void t_stale_token_is_einval(struct env *env)
+{
+	struct nmt_frag old[LOANS_MAX], frags[LOANS_MAX];
+	struct pair p;
+	int n;
+
+	open_lent(env, &p, old, &n);
+	assert_ok(env, nmt_release(p.s->s, old, n));
+	for (uint64_t i = 0; i < 20; i++) {
+		n = 0;
+		end_put_pattern(p.c, i, 0, 1000);
+		borrow_bytes(env, p.s, frags, &n, 1000);
+		assert_err(env, nmt_release(p.s->s, &old[0], 1), -EINVAL);
+		check_all(env, frags, n, i);
+		assert_ok(env, nmt_release(p.s->s, frags, n));
+		old[0] = frags[0];
+	}
+}
+
 static void t_token_twice_in_a_call_is_einval(struct env *env)
 {
 	struct nmt_frag frags[LOANS_MAX];
@@ -268,6 +288,7 @@ const struct test tests_loans[] = {
 	TEST(t_release_in_any_order, T_POOL),
 	TEST(t_info_counts_loans, T_POOL),
 	TEST(t_double_release_is_einval, T_POOL),
+	TEST(t_stale_token_is_einval, T_POOL),
 	TEST(t_token_twice_in_a_call_is_einval, T_POOL),
 	TEST(t_foreign_token_is_einval, T_POOL),
 	TEST(t_release_is_all_or_nothing, T_POOL),

@@ -100,6 +100,24 @@ static void t_unreleased_memory_stops_nothing_else(struct env *env)
 	assert_ok(env, nmt_release(p.s->s, h.frags, h.n));
 }
 
+/* Receive by loans, one at a time: each needs receive memory, unlike a copying receive. */
+static void lend_all(struct env *env, struct end *e, uint64_t seed, uint64_t total)
+{
+	uint64_t pos = 0;
+
+	while (pos < total) {
+		struct nmt_frag frag;
+		int n;
+
+		wait_for(env, (n = nmt_recv_frags(e->s, &frag, 1, 0)) != -EAGAIN);
+		if (n != 1)
+			failf(env, "nmt_recv_frags gives %d: no memory of its own", n);
+		assert_int_equal(mr_check(frag.mr, frag.offset, seed, pos, frag.len), -1);
+		pos += frag.len;
+		assert_ok(env, nmt_release(e->s, &frag, 1));
+	}
+}
+
 /* One stream may take all that is shared; the reserve of another is still there. */
 static void t_reserve_is_kept_for_each_stream(struct env *env)
 {
@@ -130,7 +148,7 @@ static void t_reserve_is_kept_for_each_stream(struct env *env)
 	hoard_all(env, &h, p.s);
 	assert_true(h.bytes > 64 * KIB);
 	end_put_pattern(other.c, 2, 0, 64 * KIB);
-	end_expect(other.s, 2, 0, 64 * KIB);
+	lend_all(env, other.s, 2, 64 * KIB);
 	end_put_pattern(other.c, 3, 0, 64 * KIB);
 	end_expect(other.s, 3, 0, 64 * KIB);
 	check_hoard(env, &h, 1);

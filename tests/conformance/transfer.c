@@ -43,7 +43,8 @@ static struct got get_post(struct end *e, unsigned char *buf, size_t len)
 
 	if (!e->scratch)
 		e->scratch = env_mr(e->env, CHUNK, NMT_ACCESS_ALL);
-	wait_for(e->env, (ret = nmt_recv_into(e->s, e->scratch, 0, len, 0, ++e->cookie)) != -EAGAIN);
+	e->cookie++;
+	wait_for(e->env, (ret = nmt_recv_into(e->s, e->scratch, 0, len, 0, e->cookie)) != -EAGAIN);
 	if (ret)
 		return (struct got){ .status = ret };
 	end_wait(e, NMT_EV_RECEIVED, &ev);

@@ -71,7 +71,7 @@ static inline void pump(struct unit *u, int fd)
 	}
 }
 
-/* ---- a client by hand ------------------------------------------------------------------------- */
+/* ---- a client by hand ---------------------------------------------------------------------- */
 
 struct hand {
 	int ctl, data;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Attributes: sizes of other versions, defaults, ranges, what a provider cannot do, tuning, texts. */
+/* Attributes: sizes of other versions, defaults, ranges, what a provider cannot do, tuning. */
 #include "unit.h"
 
 /* ---- structs of other versions ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* nmt_connect: what is refused at once, what comes by event, names, addresses in turn, where from. */
+/* nmt_connect: what is refused at once, what comes by event, names, addresses in turn. */
 #include "hello.h"
 
 static int state_of(const struct nmt_stream *s)
@@ -12,7 +12,8 @@ static int state_of(const struct nmt_stream *s)
 
 static void test_arguments(void **state)
 {
-	static const char *const bad[] = { "", "host:", "127.0.0.1:x", "[::1", "1.2.3.4:5:6", "a b:1" };
+	static const char *const bad[] = { "", "host:", "127.0.0.1:x", "[::1", "1.2.3.4:5:6",
+					   "a b:1" };
 	struct nmt_stream_attr attr = NMT_STREAM_ATTR_INIT;
 	struct unit u;
 

@@ -359,7 +359,7 @@ static void fill_up(struct unit *u)
 		;
 }
 
-/* The peer aborts a stream that is closing, with bytes on their way: reset, and nothing freed twice. */
+/* The peer aborts a stream that is closing, with bytes on their way. */
 static void while_closing(void (*what)(struct hand *h), int want)
 {
 	struct nmt_stream *b;

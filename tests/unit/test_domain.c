@@ -131,7 +131,7 @@ static void test_defaults(void **state)
 
 /* ---- descriptors ---- */
 
-/* Whatever descriptor is the one too many: -EMFILE, nothing leaks, and the context can be closed. */
+/* Whatever descriptor is one too many: -EMFILE, nothing leaks, the context can be closed. */
 static void test_no_descriptors(void **state)
 {
 	struct rlimit old, low;

@@ -259,7 +259,8 @@ static void test_backlog(void **state)
 
 static void test_either_raw(void **state)
 {
-	static const char *const texts[] = { "GET / HTTP/1.0\r\n", "x", "\x89PNG\r\n", "\x89NMT\n" };
+	static const char *const texts[] = { "GET / HTTP/1.0\r\n", "x", "\x89PNG\r\n",
+					     "\x89NMT\n" };
 	struct unit u;
 	int fd;
 

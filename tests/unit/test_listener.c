@@ -13,7 +13,8 @@ static uint16_t port_of(const struct nmt_listener *l)
 
 static void test_arguments(void **state)
 {
-	static const char *const bad[] = { "", "host:", "127.0.0.1:x", "[::1", "1.2.3.4:5:6", "a b:1" };
+	static const char *const bad[] = { "", "host:", "127.0.0.1:x", "[::1", "1.2.3.4:5:6",
+					   "a b:1" };
 	struct nmt_stream_attr attr = NMT_STREAM_ATTR_INIT;
 	struct nmt_stream *s;
 	char buf[NMT_ADDR_MAX];

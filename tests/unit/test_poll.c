@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Waiting: time-outs, waking, arming for other event loops, spinning and its statistics, signals. */
+/* Waiting: time-outs, waking, arming for other event loops, spinning, signals, turns. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -229,7 +229,7 @@ static void test_spins_always(void **state)
 	unit_close(&u);
 }
 
-/* Long sleeps shorten the spin to nothing; a sleep that a spin would have seen the end of restores it. */
+/* Long sleeps shorten the spin to nothing; one that a spin would have outlasted restores it. */
 static void test_spin_adapts(void **state)
 {
 	int64_t most = 8 * UNIT_MS;

@@ -281,7 +281,7 @@ static const struct nmt_mem_ops moody = {
 	.kind = NMT_MEM_CUSTOM, .name = "moody", .alloc = moody_alloc, .free = moody_free,
 };
 
-/* A stream that stalls without holding a cell has nothing to release: it must be told all the same. */
+/* A stream that stalls without holding a cell has nothing to release: it must be told too. */
 static void test_no_memory(void **state)
 {
 	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Descriptors: watching, unwatching inside a callback, handing over. Deadlines: order, and the heap. */
+/* Descriptors: watching, unwatching inside a callback, handing over. Deadlines: the heap. */
 #include <sys/eventfd.h>
 
 #include "unit.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* TCP options: what the attributes and nmt_stream_setopt say is what the socket has, on both ends. */
+/* TCP options: what attributes and nmt_stream_setopt say is what the sockets have. */
 #include <netinet/tcp.h>
 
 #include "unit.h"

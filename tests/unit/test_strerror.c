@@ -66,7 +66,8 @@ static void test_reasons(void **state)
 		for (int k = NMT_WHY_NONE; k < i; k++)
 			assert_string_not_equal(text, nmt_reason_str((enum nmt_reason)k));
 	}
-	assert_string_equal(nmt_reason_str((enum nmt_reason)(NMT_WHY_CLOSED + 1)), "unknown reason");
+	assert_string_equal(nmt_reason_str((enum nmt_reason)(NMT_WHY_CLOSED + 1)),
+			    "unknown reason");
 	assert_string_equal(nmt_reason_str((enum nmt_reason)-1), "unknown reason");
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Posted receives on a plain stream: order, depth, cancelling in the middle, bytes that came before,
- * several posts a system call, ends.
+ * Posted receives on a plain stream: order, depth, cancelling in the middle, bytes that came
+ * before, several posts a system call, ends.
  */
 #include "../../providers/tcp/tcp.h"
 #include "unit.h"

@@ -344,7 +344,7 @@ static void test_posts(void **state)
 	each_step(want, ARRAY_LEN(want), wire, len);
 }
 
-/* A record longer than a post that wants it whole: -EMSGSIZE, the rest is dropped, nothing beyond. */
+/* A record longer than a post that wants it whole: -EMSGSIZE, the rest is dropped. */
 static void test_too_long(void **state)
 {
 	static const struct want want[] = {

@@ -42,8 +42,8 @@ static void open_tx(struct tx *t)
 }
 
 /*
- * A send buffer as small as the kernel lets it be. The receive buffer is smaller than the bytes of a
- * test, but not so small that TCP waits for its timers.
+ * A send buffer as small as the kernel lets it be. The receive buffer is smaller than the bytes of
+ * a test, but not so small that TCP waits for its timers.
  */
 static void open_tiny(struct tx *t, bool records)
 {

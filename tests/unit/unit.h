@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the unit tests of the core share: a context with a log that can be looked at, one domain that
- * both ends of a connection live in, and waiting for an event without sleeping.
+ * What the unit tests of the core share: a context with a log that can be looked at, one domain
+ * that both ends of a connection live in, and waiting for an event without sleeping.
  */
 #ifndef TESTS_UNIT_H
 #define TESTS_UNIT_H
@@ -48,7 +48,7 @@ struct unit {
 	int nev;
 };
 
-/* ---- log -------------------------------------------------------------------------------------- */
+/* ---- log ----------------------------------------------------------------------------------- */
 
 static inline void unit_log_line(void *arg, enum nmt_log_level level, const char *line)
 {
@@ -79,7 +79,7 @@ static inline bool unit_logged(struct unit *u, const char *what)
 	return strstr(u->log, what);
 }
 
-/* ---- context and domain ----------------------------------------------------------------------- */
+/* ---- context and domain -------------------------------------------------------------------- */
 
 static inline void unit_ctx(struct unit *u)
 {
@@ -125,7 +125,7 @@ static inline void unit_close(struct unit *u)
 	pthread_mutex_destroy(&u->lock);
 }
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------------------------- */
 
 static inline void unit_poll(struct unit *u, int64_t timeout)
 {
@@ -175,7 +175,7 @@ static inline bool unit_has(struct unit *u, const void *who, uint32_t type)
 	return unit_find(u, who, type, &ev);
 }
 
-/* ---- plain sockets ---------------------------------------------------------------------------- */
+/* ---- plain sockets ------------------------------------------------------------------------- */
 
 static inline uint16_t unit_port(int fd)
 {
@@ -305,7 +305,7 @@ static inline int unit_open_fds(void)
 	return n;
 }
 
-/* ---- streams ---------------------------------------------------------------------------------- */
+/* ---- streams ------------------------------------------------------------------------------- */
 
 /* A listener on 127.0.0.1; its address goes to ADDR. */
 static inline void unit_listen(struct unit *u, const struct nmt_stream_attr *attr,

@@ -334,8 +334,8 @@ int nmt_listen(struct nmt_domain *domain, const char *addr, const struct nmt_str
  * has a provider for it. Blocks if the listener's attributes say so and DOMAIN is the listener's.
  * A raw stream is open at once. A negotiated one finishes its handshake in DOMAIN: NMT_EV_CONNECTED
  * tells, until then transfers are -EAGAIN. Every accepted stream reports NMT_EV_CONNECTED once.
- * -EAGAIN: none waiting; -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM: no room now, the connection keeps
- * waiting and NMT_EV_ACCEPT comes again; -EINVAL: a domain of another context.
+ * -EAGAIN: none waiting; -EMFILE, -ENFILE, -ENOBUFS: no room now, the connection keeps waiting and
+ * NMT_EV_ACCEPT comes again; -ENOMEM: the connection is lost; -EINVAL: a domain of another context.
  */
 int nmt_accept(struct nmt_listener *listener, struct nmt_domain *domain,
 	       struct nmt_stream **stream);

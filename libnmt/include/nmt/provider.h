@@ -42,7 +42,8 @@ struct nmt_mr {
 	uint64_t dev;           /* device address, for kinds that have one */
 	size_t size;
 	uint32_t access;        /* NMT_ACCESS_* */
-	uint32_t owned;         /* the kind allocated it and frees it */
+	uint16_t owned;         /* the kind allocated it and frees it */
+	uint16_t pool;          /* receive memory of a domain, not the application's */
 	uint32_t busy;          /* borrows and posts that name it; atomic */
 	void *priv;             /* of the kind */
 };
