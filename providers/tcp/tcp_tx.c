@@ -62,7 +62,8 @@ static struct tcp_tx *tx_get(struct tcp_stream *ts)
 static int rings_get(struct tcp_stream *ts)
 {
 	struct tcp_tx *tx = tx_get(ts);
-	uint32_t ops = tcp_pow2(ts->s->tune.send_depth), runs = tcp_pow2(2 * ts->s->tune.send_depth);
+	uint32_t ops = tcp_pow2(ts->s->tune.send_depth);
+	uint32_t runs = tcp_pow2(2 * ts->s->tune.send_depth);
 
 	if (!tx)
 		return -ENOMEM;

@@ -232,6 +232,24 @@ static void t_abort_is_reset_at_the_peer(struct env *env)
 	assert_true(nmt_send(p.s->s, "x", 1, 0) < 0);
 }
 
+/* The receive call meets the reset itself, before any event has told of it. */
+static void t_abort_before_the_next_poll(struct env *env)
+{
+	unsigned char buf[100];
+	struct pair p;
+	ssize_t n;
+
+	pair_open(env, &p);
+	assert_err(env, nmt_recv(p.s->s, buf, 1, 0), -EAGAIN);
+	end_put_pattern(p.c, 1, 0, sizeof(buf));
+	env_idle(env, 10 * MS);
+	end_abort(p.c);
+	assert_int_equal(nmt_recv(p.s->s, buf, sizeof(buf), 0), sizeof(buf));
+	wait_for(env, (n = nmt_recv(p.s->s, buf, sizeof(buf), 0)) != -EAGAIN);
+	if (n != -ECONNRESET)
+		failf(env, "nmt_recv gives %zd, want -ECONNRESET", n);
+}
+
 /* Also with much under way in both directions. */
 static void t_abort_in_the_middle(struct env *env)
 {
@@ -313,6 +331,7 @@ const struct test tests_close[] = {
 	TEST(t_domain_close_delivers, T_POOL | T_HOST),
 	TEST(t_linger_ends_with_etimedout, T_HOST),
 	TEST(t_abort_is_reset_at_the_peer, 0),
+	TEST(t_abort_before_the_next_poll, T_POOL),
 	TEST(t_abort_in_the_middle, 0),
 	TEST(t_sender_learns_of_abort, 0),
 	TEST(t_close_of_a_failed_stream, 0),
