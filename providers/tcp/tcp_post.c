@@ -5,7 +5,7 @@
 
 #include "tcp.h"
 
-#define POSTS_PER_CALL 8
+#define POSTS_PER_CALL 64
 
 enum post_state { POST_FREE, POST_WAITS, POST_DONE };
 

@@ -58,7 +58,9 @@ static ssize_t sock_error(struct tcp_stream *ts, int err)
 	}
 	if (err == EINTR)
 		return -EAGAIN;
-	if (!ts->s->error && nmti_peer_fin(ts->s, ts->rx_off, ts->rx_records) != 1)
+	/* A reset behind the orderly end that the control channel told of takes nothing away. */
+	if (ts->s->tune.mode == NMT_MODE_RAW ||
+	    nmti_peer_fin(ts->s, ts->rx_off, ts->rx_records) != 1)
 		nmti_stream_fail(ts->s, -err);
 	return 0;
 }
