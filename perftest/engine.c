@@ -223,6 +223,8 @@ static int turn(struct loop *l)
 	if (l->hooks->timed)
 		w->now = clock_ns();
 	for (int i = 0; i < n; i++) {
+		if (i + 2 < n) /* a thousand flows do not fit into the nearest cache */
+			__builtin_prefetch(ev[i + 2].user);
 		err = ev[i].user ? take_event(l, &ev[i]) : 0;
 		if (err < 0) {
 			struct flow *f = ev[i].user;

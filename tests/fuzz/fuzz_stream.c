@@ -378,14 +378,14 @@ static void forget_loans(void)
 
 static int into(size_t len, int flags)
 {
-	uint64_t slot = ++r.cookie % SLOTS;
+	uint64_t slot = (r.cookie + 1) % SLOTS;
 	int rc;
 
 	if (r.posted[slot])
 		return -EAGAIN;
-	rc = nmt_recv_into(r.s, mr, slot * SLOT_LEN, len, flags, r.cookie);
+	rc = nmt_recv_into(r.s, mr, slot * SLOT_LEN, len, flags, r.cookie + 1);
 	if (!rc)
-		r.posted[slot] = (uint32_t)len;
+		r.posted[++r.cookie % SLOTS] = (uint32_t)len;
 	else if (!len || (flags & NMT_RECV_SOME && r.conf & POSTED))
 		must(rc == -EINVAL);
 	else
