@@ -56,6 +56,7 @@ struct tcp_stream {
 	bool frame_eor;         /* the frame ends its record */
 	bool mark;              /* an empty frame that ends a record is to be given out */
 	bool discard;           /* drop bytes up to the end of this record */
+	bool lost;              /* a header was none: the framing is gone */
 	uint8_t hdr_have;
 	uint8_t hdr[TCP_REC_HDR];
 

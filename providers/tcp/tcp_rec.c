@@ -18,10 +18,8 @@ void nmti_tcp_rec_put(uint8_t hdr[TCP_REC_HDR], uint32_t len, bool eor)
 
 static int parse(struct tcp_stream *ts)
 {
-	int rc = nmti_rec_get(ts->hdr, &ts->frame_left, &ts->frame_eor);
-
-	ts->hdr_have = 0;
-	if (rc) {
+	if (nmti_rec_get(ts->hdr, &ts->frame_left, &ts->frame_eor)) {
+		ts->lost = true; /* nothing behind it can be told from payload */
 		nmti_log(ts->s->ctx, NMT_LOG_ERROR, "tcp: the peer sent no record header where one "
 			 "is due, after %llu bytes", (unsigned long long)ts->rx_off);
 		ts->frame_left = 0;
@@ -29,6 +27,7 @@ static int parse(struct tcp_stream *ts)
 		ts->s->rx_ready = false;
 		return ts->s->error;
 	}
+	ts->hdr_have = 0;
 	ts->mark = !ts->frame_left;
 	return 1;
 }
@@ -53,6 +52,8 @@ int nmti_tcp_rec_next(struct tcp_stream *ts)
 		uint32_t n = TCP_REC_HDR - ts->hdr_have, here = ts->fill - ts->pos;
 		int rc;
 
+		if (ts->lost)
+			return ts->s->error;
 		if (ts->frame_left || ts->mark) {
 			if (!ts->discard)
 				return 1;
@@ -103,6 +104,8 @@ ssize_t nmti_tcp_rec_direct(struct tcp_stream *ts, const struct iovec *iov, int 
 	}
 	if (r > (ssize_t)want) {
 		ts->hdr_have = (uint8_t)((size_t)r - want);
+		/* It may be of an empty record, which is all there already. */
+		ts->s->rx_ready |= ts->hdr_have == TCP_REC_HDR;
 		r = (ssize_t)want;
 	}
 	return r;

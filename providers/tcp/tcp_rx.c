@@ -363,6 +363,12 @@ static int lend_runs(struct tcp_stream *ts, struct nmt_frag *frags, int max)
 	return n;
 }
 
+/* A header was read behind a payload: an empty record needs a cell to be lent from. */
+static bool header_ahead(const struct tcp_stream *ts)
+{
+	return !ts->cell && (ts->mark || ts->hdr_have == TCP_REC_HDR);
+}
+
 int nmti_tcp_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
 {
 	struct tcp_stream *ts = tcp_of(s);
@@ -372,13 +378,17 @@ int nmti_tcp_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
 	if (ts->rx_end)
 		return 0;
 	for (;;) {
+		if (header_ahead(ts) && !cell_ready(ts))
+			return -ENOBUFS;
 		n = lend_runs(ts, frags, max);
 		if (n)
 			break;
-		if (s->error && !s->rx_ready)
+		if (ts->lost || (s->error && !s->rx_ready))
 			return s->error;
-		if (!nmti_tcp_may_recv(ts))
+		if (!nmti_tcp_may_recv(ts)) {
+			nmti_tcp_cell_idle(ts);
 			return -EAGAIN;
+		}
 		r = nmti_tcp_fill(ts);
 		if (r == -EAGAIN && s->error)
 			return s->error;
@@ -389,7 +399,7 @@ int nmti_tcp_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
 	}
 	/* Bytes that did not fit into MAX runs are still here, whatever the socket has. */
 	if (ts->pos != ts->fill)
-		s->rx_ready = true;
+		s->rx_ready = !ts->lost;
 	else if (ts->spun)
 		buffer_empty(ts);
 	return n;

@@ -65,6 +65,7 @@ struct run {
 	int data, ctl;	      /* the peer's ends */
 	bool data_end, ctl_end, reset;
 	bool rx_shut, ended, closing;
+	bool told; /* NMT_EV_READABLE came since the last receive */
 	uint32_t errors;
 	struct held held[HELD_MAX];
 	int nheld;
@@ -245,6 +246,8 @@ static void on_event(const struct nmt_event *ev)
 		on_received(ev);
 	if (ev->type == NMT_EV_ERROR)
 		must(ev->status < 0 && ++r.errors == 1);
+	if (ev->type == NMT_EV_READABLE)
+		r.told = true;
 	if (ev->type == NMT_EV_CLOSED)
 		r.s = NULL;
 }
@@ -302,6 +305,7 @@ static ssize_t receive(size_t len, int flags, int pieces)
 			i == pieces - 1 ? len - i * (len / (size_t)pieces) : len / (size_t)pieces;
 	}
 	poll_all();
+	r.told &= !len;
 	n = nmt_recvmsg(r.s, iov, pieces, flags, &eor);
 	must(n <= (ssize_t)len);
 	if (n < 0)
@@ -342,6 +346,7 @@ static int lend(int max)
 	max = max < HELD_MAX - r.nheld ? max : HELD_MAX - r.nheld;
 	if (!max)
 		return 1;
+	r.told = false;
 	n = nmt_recv_frags(r.s, frags, max, 0);
 	must(n <= max);
 	if (n < 0)
@@ -491,6 +496,16 @@ static bool drain_into(void)
 	return r.m.at != at;
 }
 
+/* An application that sleeps until NMT_EV_READABLE must not sleep for ever. */
+static void wait_readable(void)
+{
+	poll_all();
+	for (int i = 0; !r.told && !r.rx_shut && !r.s->error && !model_all(&r.m); i++) {
+		must(r.conf & TCP && i < 2000);
+		poll_some(1000000);
+	}
+}
+
 /* Take what is there; whether there may be more. */
 static bool drain_step(void)
 {
@@ -498,6 +513,7 @@ static bool drain_step(void)
 
 	if (r.conf & (DRAIN_INTO | POSTED))
 		return drain_into();
+	wait_readable();
 	if (r.conf & DRAIN_FRAGS) {
 		n = lend(8);
 		release(HELD_MAX, false);
