@@ -88,6 +88,12 @@ static inline size_t tcp_iov_total(const struct iovec *iov, int n)
 	return sum;
 }
 
+/* Something to give out was read already, whatever the socket has. */
+static inline bool tcp_here(const struct tcp_stream *ts)
+{
+	return !ts->lost && (ts->pos != ts->fill || ts->mark || ts->hdr_have == TCP_REC_HDR);
+}
+
 /* tcp_rx.c */
 ssize_t nmti_tcp_sock_recv(struct tcp_stream *ts, const struct iovec *iov, int n, size_t want,
 		      int flags);

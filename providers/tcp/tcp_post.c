@@ -86,7 +86,7 @@ int nmti_tcp_recv_into(struct nmt_stream *s, struct nmt_mr *mr, uint64_t offset,
 	nmti_mr_hold(mr);
 	s->posted++;
 	s->rx_told = false;
-	if (s->rx_ready || s->error || ts->rx_end || ts->pos != ts->fill)
+	if (s->rx_ready || s->error || ts->rx_end || tcp_here(ts))
 		nmti_work(s);
 	return 0;
 }
@@ -356,7 +356,7 @@ bool nmti_tcp_posts_run(struct tcp_stream *ts, uint32_t budget)
 		if (r < 0)
 			end_all(ts, (int)r, 0);
 	}
-	if (ts->pos != ts->fill)
+	if (tcp_here(ts))
 		s->rx_ready = true;
 	if (s->rx_ready)
 		nmti_tell(s);

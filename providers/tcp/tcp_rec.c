@@ -182,7 +182,7 @@ ssize_t nmti_tcp_rec_recv(struct tcp_stream *ts, const struct iovec *iov, int n,
 			return rc;
 		if (rc && (ts->mark || ts->pos != ts->fill || !flags)) {
 			r = give(ts, iov, n, flags, out_flags);
-			if (ts->pos != ts->fill)
+			if (tcp_here(ts))
 				ts->s->rx_ready = true;
 			return r;
 		}

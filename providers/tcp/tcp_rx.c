@@ -398,8 +398,8 @@ int nmti_tcp_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
 			return (int)nmti_tcp_rx_end(ts);
 	}
 	/* Bytes that did not fit into MAX runs are still here, whatever the socket has. */
-	if (ts->pos != ts->fill)
-		s->rx_ready = !ts->lost;
+	if (tcp_here(ts))
+		s->rx_ready = true;
 	else if (ts->spun)
 		buffer_empty(ts);
 	return n;

@@ -17,6 +17,7 @@
 
 #define DATA_MAX (256u << 10)
 #define CTL_MAX 512u
+#define CTL_BODY_MAX 40u
 
 struct model {
 	bool records;
@@ -156,15 +157,19 @@ static inline bool model_ctl_good(struct ctl_said *c, const uint8_t *msg, size_t
 
 static inline struct ctl_said model_ctl(const struct model *m)
 {
+	struct nmti_msg_hdr hdr = { 0 };
 	struct ctl_said c = { 0 };
 	size_t at = 0;
 	int n;
 
-	while (!c.broken && (n = nmti_msg_peek(m->ctl + at, m->ctl_sent - at, NULL))) {
+	while (!c.broken && (n = nmti_msg_peek(m->ctl + at, m->ctl_sent - at, &hdr))) {
 		c.broken = n < 0 || !model_ctl_good(&c, m->ctl + at, (size_t)n);
 		c.good += !c.broken;
 		at += n > 0 ? (size_t)n : 0;
 	}
+	/* No message that may come here is so long: that shows before it is all there. */
+	if (m->ctl_sent - at >= NMTI_MSG_HDR_LEN && hdr.len > CTL_BODY_MAX)
+		c.broken = true;
 	return c;
 }
 
