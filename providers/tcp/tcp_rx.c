@@ -19,6 +19,7 @@
 
 /* A larger receive that is exactly filled has most likely left something behind: just try again. */
 #define INQ_MAX NMTI_HOT_BYTES
+#define INQ_RECEIVES 64
 
 /* A cell with less room than this is not worth a system call: take a fresh one. */
 #define ROOM_MIN 4096u
@@ -40,11 +41,17 @@ static int inq_of(struct msghdr *msg)
 	return left;
 }
 
-/* An exactly filled buffer does not tell whether more is there; from now on ask the kernel. */
+/*
+ * An exactly filled buffer does not tell whether more is there. Ask the kernel at the next receives;
+ * not for ever, as asking costs more than a plain receive.
+ */
 static void ask_inq(struct tcp_stream *ts)
 {
 	int on = 1;
 
+	ts->inq_left = INQ_RECEIVES;
+	if (ts->inq)
+		return;
 	ts->inq = true;
 	setsockopt(ts->src.fd, SOL_TCP, TCP_INQ, &on, sizeof(on));
 }
@@ -73,7 +80,7 @@ ssize_t nmti_tcp_sock_recv(struct tcp_stream *ts, const struct iovec *iov, int n
 {
 	char control[CMSG_SPACE(sizeof(int))];
 	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
-	bool inq = ts->inq && want < INQ_MAX;
+	bool inq = ts->inq_left && want < INQ_MAX;
 	ssize_t r;
 
 	if (inq) {
@@ -90,10 +97,12 @@ ssize_t nmti_tcp_sock_recv(struct tcp_stream *ts, const struct iovec *iov, int n
 		return sock_error(ts, errno);
 	if (!r || ts->hup || flags & MSG_PEEK)
 		return r;
+	if ((size_t)r == want && want < INQ_MAX)
+		ask_inq(ts);
+	else
+		ts->inq_left -= ts->inq_left > 0;
 	if ((size_t)r < want || (inq && inq_of(&msg) == 0))
 		ts->s->rx_ready = false;
-	else if (!ts->inq && want < INQ_MAX)
-		ask_inq(ts);
 	return r;
 }
 
