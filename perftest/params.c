@@ -93,7 +93,7 @@ static int check_limits(const struct perf_params *p, char *why, size_t len)
 }
 
 /* More posted memory than the cache holds only makes it cold. */
-#define POSTED_BYTES (UINT32_C(1) << 20)
+#define POSTED_BYTES (UINT32_C(256) << 10)
 
 uint32_t params_posts(const struct perf_params *p)
 {
