@@ -140,10 +140,11 @@ int nmti_ctl_open(struct nmt_stream *s, int fd, const void *bytes, size_t len)
 	struct nmti_ctl *c = calloc(1, sizeof(*c));
 	int rc;
 
-	if (!c || len > sizeof(c->buf)) {
+	rc = !c ? -ENOMEM : len > sizeof(c->buf) ? -EPROTO : 0;
+	if (rc) {
 		close(fd);
 		free(c);
-		return c ? -EPROTO : -ENOMEM;
+		return rc;
 	}
 	c->in.buf = c->buf;
 	c->in.cap = sizeof(c->buf);

@@ -85,21 +85,13 @@ static int open_named(struct nmt_domain *dom, const char *spec)
 	return rc;
 }
 
-static bool open_already(const struct nmt_domain *dom, const struct nmt_provider_ops *ops)
-{
-	for (int i = 0; i < dom->npd; i++)
-		if (dom->pd[i].ops == ops)
-			return true;
-	return false;
-}
-
 /* The next provider by rank that can negotiate and is not open yet. */
 static const struct nmt_provider_ops *best_left(struct nmt_domain *dom, uint32_t tried)
 {
 	const struct nmt_provider_ops *best = NULL, *ops;
 
 	for (int i = 0; (ops = nmti_provider_at(dom->ctx, i, NULL)); i++) {
-		if (tried & 1u << i || !(ops->caps & NMT_CAP_NEGOTIATED) || open_already(dom, ops))
+		if (tried & 1u << i || !(ops->caps & NMT_CAP_NEGOTIATED))
 			continue;
 		if (!best || ops->rank < best->rank)
 			best = ops;

@@ -120,7 +120,6 @@ ssize_t nmti_tcp_rec_direct(struct tcp_stream *ts, const struct iovec *iov, int 
 ssize_t nmti_tcp_rec_header(struct tcp_stream *ts);
 ssize_t nmti_tcp_rec_recv(struct tcp_stream *ts, const struct iovec *iov, int n, int flags,
 		     int *out_flags);
-void nmti_tcp_rec_put(uint8_t hdr[TCP_REC_HDR], uint32_t len, bool eor);
 
 /* tcp_post.c */
 int nmti_tcp_recv_into(struct nmt_stream *s, struct nmt_mr *mr, uint64_t offset, size_t len,
@@ -139,7 +138,6 @@ int nmti_tcp_flush(struct nmt_stream *s, uint64_t cookie);
 /* Hand queued bytes to the kernel, BUDGET system calls at most; true: there is more and room. */
 bool nmti_tcp_push(struct tcp_stream *ts, uint32_t budget);
 bool nmti_tcp_unsent(const struct tcp_stream *ts);
-bool nmti_tcp_tx_idle(const struct tcp_stream *ts); /* nothing queued, borrowed or to flush */
 int nmti_tcp_tx_reap(struct tcp_stream *ts, struct nmt_event *ev, int max);
 bool nmti_tcp_flush_waits(const struct tcp_stream *ts);
 void nmti_tcp_tx_free(struct tcp_stream *ts);

@@ -11,11 +11,6 @@
 /* Receives at least this long read a lone header first, so that the payload lands in place. */
 #define DIRECT_MIN (32u << 10)
 
-void nmti_tcp_rec_put(uint8_t hdr[TCP_REC_HDR], uint32_t len, bool eor)
-{
-	nmti_rec_put(hdr, len, eor);
-}
-
 static int parse(struct tcp_stream *ts)
 {
 	if (nmti_rec_get(ts->hdr, &ts->frame_left, &ts->frame_eor)) {

@@ -15,7 +15,6 @@
 #ifndef TCP_INQ
 #define TCP_INQ 36
 #endif
-#define TCP_CM_INQ_ TCP_INQ
 
 /* A larger receive that is exactly filled has most likely left something behind: just try again. */
 #define INQ_MAX NMTI_HOT_BYTES
@@ -35,7 +34,7 @@ static int inq_of(struct msghdr *msg)
 	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
 	int left;
 
-	if (!c || c->cmsg_level != SOL_TCP || c->cmsg_type != TCP_CM_INQ_)
+	if (!c || c->cmsg_level != SOL_TCP || c->cmsg_type != TCP_INQ)
 		return -1;
 	memcpy(&left, CMSG_DATA(c), sizeof(left));
 	return left;

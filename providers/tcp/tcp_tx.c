@@ -111,11 +111,6 @@ bool nmti_tcp_unsent(const struct tcp_stream *ts)
 	return staged(ts) || runs_wait(ts);
 }
 
-bool nmti_tcp_tx_idle(const struct tcp_stream *ts)
-{
-	return !nmti_tcp_unsent(ts) && (!ts->tx || ts->tx->op_head == ts->tx->op_tail);
-}
-
 struct tcp_zc *nmti_tcp_tx_zc(struct tcp_stream *ts)
 {
 	return ts->tx ? &ts->tx->zc : NULL;
@@ -308,7 +303,7 @@ static void add_payload(struct framing *f, const struct iovec *iov, int n, size_
 
 static void add_frame(struct framing *f, const struct iovec *iov, int n, uint32_t len, bool eor)
 {
-	nmti_tcp_rec_put(f->hdr[f->frames], len, eor);
+	nmti_rec_put(f->hdr[f->frames], len, eor);
 	f->len[f->frames] = len;
 	f->iov[f->n].iov_base = f->hdr[f->frames++];
 	f->iov[f->n++].iov_len = TCP_REC_HDR;
@@ -440,7 +435,7 @@ static void add_runs(struct tcp_stream *ts, struct tcp_op *op, const struct nmt_
 		bool eor = flags & MSG_EOR && i == n - 1;
 
 		if (ts->s->records && (frags[i].len || eor)) {
-			nmti_tcp_rec_put(run.hdr, frags[i].len, eor);
+			nmti_rec_put(run.hdr, frags[i].len, eor);
 			add_run(ts->tx, op, &run);
 		}
 		run.mr = frags[i].mr;

@@ -57,7 +57,7 @@ static void close_rec(struct rec *t)
 
 static size_t frame(uint8_t *wire, size_t at, uint32_t len, bool eor, uint64_t pos)
 {
-	nmti_tcp_rec_put(wire + at, len, eor);
+	nmti_rec_put(wire + at, len, eor);
 	unit_fill(wire + at + TCP_REC_HDR, len, pos);
 	return at + TCP_REC_HDR + len;
 }
@@ -417,17 +417,17 @@ static void test_bad_headers(void **state)
 	int bad = 0;
 
 	(void)state;
-	nmti_tcp_rec_put(hdr, 5, true);
+	nmti_rec_put(hdr, 5, true);
 	assert_int_equal(nmti_rec_get(hdr, &len, &eor), 0);
 	assert_int_equal(len, 5);
 	assert_true(eor);
 	for (int bit = 0; bit < 64; bit++) {
-		nmti_tcp_rec_put(hdr, 5, true);
+		nmti_rec_put(hdr, 5, true);
 		hdr[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		bad += nmti_rec_get(hdr, &len, &eor) == -EPROTO;
 	}
 	assert_true(bad >= 24); /* all but length and flags */
-	nmti_tcp_rec_put(hdr, 0, false);
+	nmti_rec_put(hdr, 0, false);
 	assert_int_equal(nmti_rec_get(hdr, &len, &eor), -EPROTO);
 }
 
