@@ -9,6 +9,7 @@
 #include "internal.h"
 
 #define BYE_WAIT INT64_C(1000000)
+#define CACHE_LINE 64u
 
 void nmti_counters_add(struct nmti_counters *sum, const struct nmti_counters *c)
 {
@@ -58,10 +59,20 @@ static void linger_over(struct nmti_timer *t)
 
 /* ---- made and freed ---- */
 
+/* Zeroed memory that begins and ends with a cache line. */
+static void *lines_alloc(size_t size)
+{
+	void *p;
+
+	size = (size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+	p = aligned_alloc(CACHE_LINE, size);
+	return p ? memset(p, 0, size) : NULL;
+}
+
 int nmti_stream_new(struct nmt_domain *dom, const struct nmt_stream_attr *attr, uint32_t mode,
 		    struct nmt_stream **out)
 {
-	struct nmt_stream *s = calloc(1, sizeof(*s));
+	struct nmt_stream *s = lines_alloc(sizeof(*s));
 
 	if (!s)
 		return -ENOMEM;
@@ -71,6 +82,8 @@ int nmti_stream_new(struct nmt_domain *dom, const struct nmt_stream_attr *attr, 
 	s->state = NMT_STATE_CONNECTING;
 	s->closer.fire = linger_over;
 	nmti_tuning_from(dom, attr, mode, &s->tune);
+	s->blocking = s->tune.flags & NMT_STREAM_BLOCKING;
+	s->posting = s->tune.recv_mode == NMT_RECV_POSTED;
 	nmti_list_init(&s->tell);
 	nmti_list_init(&s->work);
 	nmti_list_add_tail(&s->all, &dom->streams);
@@ -109,7 +122,7 @@ int nmti_stream_attach(struct nmt_stream *s, struct nmt_pdomain *pd, const struc
 
 	s->pd = pd;
 	s->ops = pd->ops;
-	s->priv = calloc(1, pd->ops->stream_size);
+	s->priv = lines_alloc(pd->ops->stream_size);
 	if (s->priv)
 		rc = s->ops->attach(s, path);
 	else if (path->fd >= 0)

@@ -178,6 +178,7 @@ static int set_kept(struct nmt_stream *s, enum nmt_opt opt, int64_t v)
 			return -EINVAL;
 		s->tune.flags &= ~NMT_STREAM_BLOCKING;
 		s->tune.flags |= v ? NMT_STREAM_BLOCKING : 0;
+		s->blocking = v;
 		return 0;
 	}
 	if (v < 0 || v > UINT32_MAX)
@@ -229,7 +230,7 @@ int nmt_stream_getopt(struct nmt_stream *s, enum nmt_opt opt, void *val, size_t 
 	if (!is_kept(opt))
 		return s->priv ? s->ops->getopt(s, opt, val, len) : -ENOTCONN;
 	if (opt == NMT_OPT_BLOCKING)
-		v = !!(s->tune.flags & NMT_STREAM_BLOCKING);
+		v = s->blocking;
 	else if (opt == NMT_OPT_ZEROCOPY_MIN)
 		v = s->tune.zerocopy_min;
 	else

@@ -39,7 +39,7 @@ static int sendable(struct nmt_stream *s)
 
 static bool blocking(const struct nmt_stream *s, int flags)
 {
-	return s->tune.flags & NMT_STREAM_BLOCKING && !(flags & MSG_DONTWAIT);
+	return s->blocking && !(flags & MSG_DONTWAIT);
 }
 
 static inline int total_length(const struct iovec *iov, int n, size_t *total)
@@ -212,7 +212,7 @@ int nmt_flush(struct nmt_stream *s, uint64_t cookie)
 
 static int recv_flags(const struct nmt_stream *s, int flags)
 {
-	if (flags & MSG_OOB || s->tune.recv_mode == NMT_RECV_POSTED)
+	if (flags & MSG_OOB || s->posting)
 		return -EOPNOTSUPP;
 	return flags & ~(MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT) ? -EINVAL : 0;
 }
@@ -352,7 +352,7 @@ int nmt_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max, int fl
 
 	if (n == -EINVAL || flags || !frags || max < 1)
 		return -EINVAL;
-	if (s->tune.recv_mode == NMT_RECV_POSTED)
+	if (s->posting)
 		return -EOPNOTSUPP;
 	if (n)
 		return n;
@@ -384,7 +384,7 @@ int nmt_recv_into(struct nmt_stream *s, struct nmt_mr *mr, uint64_t offset, size
 
 	if (!s || s->state > NMT_STATE_FAILED || !len || flags & ~(NMT_RECV_WHOLE | NMT_RECV_SOME))
 		return -EINVAL;
-	if (flags & NMT_RECV_SOME && (flags & NMT_RECV_WHOLE || s->tune.recv_mode))
+	if (flags & NMT_RECV_SOME && (flags & NMT_RECV_WHOLE || s->posting))
 		return -EINVAL;
 	rc = nmti_mr_check(s, mr, offset, len, NMT_ACCESS_RECV);
 	if (!rc)

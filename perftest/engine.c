@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "io.h"
 #include "pattern.h"
@@ -89,7 +90,7 @@ static inline void message_sent(struct loop *l, struct flow *f)
 		f->tx_left--;
 	if (!l->hooks->timed)
 		return;
-	f->sent_at[f->sent] = l->w->now;
+	*worker_sent_at(l->w, f, f->sent) = l->w->now;
 	if (++f->sent == l->w->run->p.depth)
 		f->sent = 0;
 }
@@ -335,17 +336,26 @@ static int open_receive(struct worker *w)
 
 static int open_rings(struct worker *w)
 {
-	const struct perf_params *p = &w->run->p;
-	int64_t *rings = calloc((size_t)w->nflows * p->depth, sizeof(*rings));
-
+	w->sent_at = calloc((size_t)w->nflows * w->run->p.depth, sizeof(*w->sent_at));
 	w->hist = malloc(sizeof(*w->hist));
-	if (!rings || !w->hist) {
-		free(rings);
+	if (!w->sent_at || !w->hist)
 		return -ENOMEM;
-	}
 	hist_init(w->hist);
-	for (uint32_t i = 0; i < w->nflows; i++)
-		w->flows[i].sent_at = rings + (size_t)i * p->depth;
+	return 0;
+}
+
+static int open_flows(struct worker *w)
+{
+	size_t len = w->nflows * sizeof(*w->flows);
+
+	w->flows = aligned_alloc(_Alignof(struct flow), len);
+	if (!w->flows)
+		return -ENOMEM;
+	memset(w->flows, 0, len);
+	for (uint32_t i = 0; i < w->nflows; i++) {
+		w->flows[i].slot = i;
+		w->flows[i].index = w->index + i * w->run->p.threads;
+	}
 	return 0;
 }
 
@@ -355,13 +365,8 @@ int engine_open(struct worker *w)
 
 	w->nflows = params_share(p, w->index);
 	w->rx_cap = p->recv_size;
-	w->flows = calloc(w->nflows, sizeof(*w->flows));
-	if (!w->flows)
+	if (open_flows(w) < 0)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < w->nflows; i++) {
-		w->flows[i].slot = i;
-		w->flows[i].index = w->index + i * p->threads;
-	}
 	w->next_mark = UINT64_MAX;
 	if (p->iterations)
 		w->next_mark =
@@ -375,8 +380,7 @@ void engine_close(struct worker *w)
 {
 	if (w->rx_mr)
 		nmt_mr_close(w->rx_mr);
-	if (w->flows)
-		free(w->flows[0].sent_at);
+	free(w->sent_at);
 	free(w->flows);
 	free(w->rx_buf);
 	free(w->hist);

@@ -35,21 +35,22 @@ struct mark {
 
 /* A data stream. */
 struct flow {
-	struct nmt_stream *stream;
-	struct flow *next_ready;
-	int64_t *sent_at; /* ring of params.depth send times, client of rr and lat */
+	/* One cache line for what every message touches. */
+	_Alignas(64) struct nmt_stream *stream;
 	uint64_t todo;	  /* messages not yet allowed */
 	uint64_t tx_left; /* messages that may be sent now */
 	uint64_t tx_pos;  /* bytes of the current message that are sent */
 	uint64_t tx_off;  /* position in the pattern */
 	uint64_t rx_pos;  /* bytes of the current message that are received */
+	uint32_t slot;	  /* of the flow in its worker */
+	uint32_t sent, answered; /* positions in its part of worker.sent_at */
+	bool ready : 1, blocked : 1, eof : 1, shut : 1, done : 1, open : 1;
+
+	struct flow *next_ready;
 	uint64_t rx_off;
-	uint32_t index;		 /* of the stream in the session */
-	uint32_t slot;		 /* of the flow in its worker */
-	uint32_t sent, answered; /* positions in the ring */
-	uint32_t borrowed;	 /* sends whose memory is not back yet */
-	uint32_t hello_pos;	 /* bytes of the hello; server */
-	bool open, ready, blocked, eof, shut, done;
+	uint32_t index;	   /* of the stream in the session */
+	uint32_t borrowed; /* sends whose memory is not back yet */
+	uint32_t hello_pos; /* bytes of the hello; server */
 	uint8_t hello[WIRE_HELLO_LEN];
 };
 
@@ -72,6 +73,7 @@ struct worker {
 	uint64_t rx_cap;      /* most bytes of a receive */
 	int64_t now;	      /* when the last nmt_poll returned; latency tests */
 	struct hist *hist;
+	int64_t *sent_at;     /* params.depth send times a flow, client of rr and lat */
 	uint64_t verified;
 	uint32_t index;
 	uint16_t port;
@@ -146,6 +148,12 @@ void run_close(struct run *run);
 void run_result(const struct run *run, struct wire_result *r);
 
 /* ---- workers ---- */
+
+/* When message K of what flow F has in flight was sent. */
+static inline int64_t *worker_sent_at(const struct worker *w, const struct flow *f, uint32_t k)
+{
+	return &w->sent_at[(size_t)f->slot * w->run->p.depth + k];
+}
 
 static inline int run_phase_now(const struct run *run)
 {

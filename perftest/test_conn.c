@@ -22,7 +22,7 @@ static int connect_next(struct worker *w, struct flow *f, const char *addr)
 	if (f->todo != ENDLESS)
 		f->todo--;
 	attr.user = f;
-	*f->sent_at = w->now;
+	*worker_sent_at(w, f, 0) = w->now;
 	err = nmt_connect(w->dom, addr, &attr, &f->stream);
 	if (err < 0) {
 		f->stream = NULL;
@@ -60,7 +60,7 @@ static int client_event(struct worker *w, const struct nmt_event *ev, const char
 		if (!w->count && w->index == 0)
 			worker_note_path(w, f->stream);
 		if (run_phase_now(w->run) == PHASE_MEASURE)
-			hist_add(w->hist, (uint64_t)(clock_ns() - *f->sent_at));
+			hist_add(w->hist, (uint64_t)(clock_ns() - *worker_sent_at(w, f, 0)));
 		return 0;
 	case NMT_EV_READABLE:
 		return ended(w, f, addr);

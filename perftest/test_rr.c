@@ -21,7 +21,7 @@ static void responses(struct worker *w, struct flow *f, uint64_t n)
 
 	while (n--) {
 		if (measuring)
-			hist_add(w->hist, (uint64_t)(w->now - f->sent_at[f->answered]));
+			hist_add(w->hist, (uint64_t)(w->now - *worker_sent_at(w, f, f->answered)));
 		if (++f->answered == w->run->p.depth)
 			f->answered = 0;
 		if (!f->todo)

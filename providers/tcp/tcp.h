@@ -16,6 +16,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <nmt/provider.h>
 
@@ -87,6 +89,28 @@ static inline size_t tcp_iov_total(const struct iovec *iov, int n)
 	for (int i = 0; i < n; i++)
 		sum += iov[i].iov_len;
 	return sum;
+}
+
+/*
+ * send(2) and recv(2) by system call. The functions of libc are cancellation points, which costs in
+ * a program with threads, and a thread cancelled in one of ours would leave the stream half done.
+ */
+static inline ssize_t tcp_sys_send(int fd, const void *buf, size_t len, int flags)
+{
+#ifdef SYS_sendto
+	return syscall(SYS_sendto, fd, buf, len, flags, NULL, 0);
+#else
+	return send(fd, buf, len, flags);
+#endif
+}
+
+static inline ssize_t tcp_sys_recv(int fd, void *buf, size_t len, int flags)
+{
+#ifdef SYS_recvfrom
+	return syscall(SYS_recvfrom, fd, buf, len, flags, NULL, NULL);
+#else
+	return recv(fd, buf, len, flags);
+#endif
 }
 
 /* Something to give out was read already, whatever the socket has. */

@@ -89,7 +89,7 @@ ssize_t nmti_tcp_sock_recv(struct tcp_stream *ts, const struct iovec *iov, int n
 	ts->s->stat.rx_syscalls++;
 	flags |= MSG_DONTWAIT;
 	if (n == 1 && !inq)
-		r = recv(ts->src.fd, iov->iov_base, iov->iov_len, flags);
+		r = tcp_sys_recv(ts->src.fd, iov->iov_base, iov->iov_len, flags);
 	else
 		r = recvmsg(ts->src.fd, &msg, flags);
 	if (r < 0)
@@ -221,7 +221,7 @@ bool nmti_tcp_spin(struct nmt_stream *s)
 	ssize_t r;
 
 	if (s->rx_ready || s->records || s->posted || s->rx_shut || ts->rx_end ||
-	    ts->pos != ts->fill || !(s->tune.recv_mode == NMT_RECV_POOL))
+	    ts->pos != ts->fill || s->posting)
 		return false;
 	r = fill_upto(ts, NMTI_HOT_BYTES);
 	if (r == -EAGAIN)
@@ -430,7 +430,7 @@ void nmti_tcp_rx_discard(struct tcp_stream *ts)
 	/* MSG_TRUNC: TCP drops the bytes without copying them (tcp(7)). */
 	for (int i = 0; i < 16; i++) {
 		ts->s->stat.rx_syscalls++;
-		r = recv(ts->src.fd, NULL, 1 << 20, MSG_TRUNC | MSG_DONTWAIT);
+		r = tcp_sys_recv(ts->src.fd, NULL, 1 << 20, MSG_TRUNC | MSG_DONTWAIT);
 		if (r <= 0)
 			break;
 	}

@@ -170,7 +170,7 @@ static ssize_t sock_send(struct tcp_stream *ts, const struct iovec *iov, int n, 
 
 	ts->s->stat.tx_syscalls++;
 	flags |= MSG_DONTWAIT | MSG_NOSIGNAL;
-	r = n == 1 ? send(ts->src.fd, iov->iov_base, iov->iov_len, flags)
+	r = n == 1 ? tcp_sys_send(ts->src.fd, iov->iov_base, iov->iov_len, flags)
 		   : sendmsg(ts->src.fd, &msg, flags);
 	if (r >= 0) {
 		ts->wire_sent += (uint64_t)r;

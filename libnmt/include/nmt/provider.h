@@ -46,6 +46,7 @@ struct nmt_mr {
 	uint16_t pool;          /* receive memory of a domain, not the application's */
 	uint32_t busy;          /* borrows and posts that name it; atomic */
 	void *priv;             /* of the kind */
+	bool no_cpu;            /* not even copy_in and copy_out reach it: for devices only */
 };
 
 /* Ops of a memory kind. A NULL op is "not supported". */
@@ -53,7 +54,10 @@ struct nmt_mem_ops {
 	uint32_t kind;    /* enum nmt_mem_kind */
 	const char *name; /* "host" */
 
-	/* 0, or a negative errno and a reason for people. NULL: always usable. */
+	/*
+	 * Whether this machine can allocate it: 0, or a negative errno and a reason for people.
+	 * Asked before each region and each pool. NULL: always.
+	 */
 	int (*probe)(struct nmt_ctx *ctx, char *reason, size_t len);
 
 	/* Fill cpu / dev / priv for mr->size zeroed bytes. -ENOMEM, -EOPNOTSUPP (log why). */
@@ -62,7 +66,7 @@ struct nmt_mem_ops {
 	/* Take over application memory at ADDR; -ENXIO: not of this kind (the next kind is asked). */
 	int (*reg)(struct nmt_mr *mr, void *addr);
 
-	/* Map a dma-buf. */
+	/* Make mr->size bytes at OFFSET of a dma-buf the region. FD stays the caller's: dup it. */
 	int (*import)(struct nmt_mr *mr, int fd, uint64_t offset);
 
 	/* Undo alloc, reg or import (mr->owned tells memory that alloc made). */
@@ -72,7 +76,10 @@ struct nmt_mem_ops {
 	int (*copy_in)(struct nmt_mr *mr, uint64_t offset, const void *src, size_t len);
 	int (*copy_out)(const struct nmt_mr *mr, uint64_t offset, void *dst, size_t len);
 
-	/* A descriptor for the region as a dma-buf, which the caller closes. */
+	/*
+	 * A descriptor of the dma-buf that the region lies in, which the caller closes, and the
+	 * OFFSET of the region's byte 0 in it (of any alignment). -EMFILE.
+	 */
 	int (*export_fd)(const struct nmt_mr *mr, uint64_t *offset);
 
 	/* NUMA node of the memory (-1: any) and, for device memory, its PCI address. */
@@ -169,7 +176,10 @@ struct nmti_tuning {
 	int64_t send_timeout, recv_timeout, linger;
 };
 
-/* What a busy stream touches comes first: with thousands of streams, cache lines are what counts. */
+/*
+ * What a busy stream touches comes first, in two cache lines: with thousands of streams, lines are
+ * what a turn costs. The core aligns it, and priv, to a line.
+ */
 struct nmt_stream {
 	struct nmt_domain *dom;
 	const struct nmt_provider_ops *ops; /* = pd->ops */
@@ -191,8 +201,10 @@ struct nmt_stream {
 	bool stalled;    /* provider: a receive waits for pool memory */
 	uint8_t state;   /* core: enum nmt_stream_state, or NMTI_STATE_* */
 	uint8_t owe;     /* core: NMTI_OWE_*, events that the application has not had yet */
-	struct nmti_tuning tune;
+	bool blocking;   /* core: tune.flags has NMT_STREAM_BLOCKING */
+	bool posting;    /* tune.recv_mode is NMT_RECV_POSTED */
 	struct nmti_counters stat;
+	struct nmti_tuning tune;
 	struct nmt_pdomain *pd; /* once the provider is chosen */
 	struct nmt_ctx *ctx;
 
