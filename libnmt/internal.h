@@ -74,7 +74,10 @@ extern const char *const nmti_provider_names[];
 void nmti_log_init(struct nmt_ctx *ctx, const struct nmt_ctx_attr *attr);
 
 void nmti_mem_init(struct nmt_ctx *ctx);
-/* Check a region and a range that the application named: -EINVAL, -EFAULT, -EACCES. */
+/*
+ * Check a region and a range that the application named: -EINVAL, -EFAULT, -EACCES, -EOPNOTSUPP
+ * (only a device can reach it, and the provider has none that does).
+ */
 int nmti_mr_check(const struct nmt_stream *s, const struct nmt_mr *mr, uint64_t offset, size_t len,
 		  uint32_t access);
 

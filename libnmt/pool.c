@@ -40,7 +40,6 @@ static void pool_retry(struct nmti_timer *t)
 int nmti_pool_init(struct nmt_domain *dom, const struct nmt_domain_attr *attr)
 {
 	struct nmti_pool *pool = &dom->pool;
-	const struct nmt_mem_ops *kind;
 
 	pool->cell_size = attr->cell_size ? attr->cell_size : CELL_DEFAULT;
 	if (pool->cell_size < CELL_MIN || pool->cell_size > CELL_MAX ||
@@ -49,15 +48,7 @@ int nmti_pool_init(struct nmt_domain *dom, const struct nmt_domain_attr *attr)
 	pool->shared_max = (attr->pool_size ? attr->pool_size : POOL_DEFAULT) / pool->cell_size;
 	pool->kind = attr->pool_kind ? (enum nmt_mem_kind)attr->pool_kind : NMT_MEM_HOST;
 	pool->retry.fire = pool_retry;
-	kind = nmti_mem_kind(dom->ctx, pool->kind);
-	if (!kind && pool->kind > NMT_MEM_DMABUF)
-		return -EINVAL;
-	if (!kind || !kind->alloc) {
-		nmti_err(dom->ctx, "domain %s: pool memory kind %d is not in this build",
-			 dom->spec, (int)pool->kind);
-		return -EOPNOTSUPP;
-	}
-	return 0;
+	return nmti_mem_check(dom->ctx, pool->kind);
 }
 
 void nmti_pool_fini(struct nmt_domain *dom)

@@ -11,41 +11,19 @@
 
 #define HUGE_DEFAULT (UINT64_C(2) << 20)
 
-/* /proc/meminfo is the one place that tells the default size (Documentation/mm/hugetlbpage). */
-static size_t meminfo(const char *field, size_t unit, size_t missing)
-{
-	char line[128];
-	size_t value = missing, n;
-	FILE *f = fopen("/proc/meminfo", "re");
-
-	if (!f)
-		return missing;
-	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, field, strlen(field)) &&
-		    sscanf(line + strlen(field), ": %zu", &n) == 1)
-			value = n * unit;
-	fclose(f);
-	return value;
-}
-
 static int huge_probe(struct nmt_ctx *ctx, char *reason, size_t len)
 {
 	(void)ctx;
-	if (!meminfo("HugePages_Free", 1, 0))
+	if (!nmti_meminfo("HugePages_Free", 1, 0))
 		snprintf(reason, len, "no huge page is free (vm.nr_hugepages): ordinary pages");
 	return 0;
-}
-
-static size_t round_up(size_t n, size_t unit)
-{
-	return (n + unit - 1) / unit * unit;
 }
 
 /* The mapped length goes into priv: it is the region's size rounded up to whole pages. */
 static int huge_alloc(struct nmt_mr *mr)
 {
-	size_t page = meminfo("Hugepagesize", 1024, HUGE_DEFAULT);
-	size_t len = round_up(mr->size, page);
+	size_t page = nmti_meminfo("Hugepagesize", 1024, HUGE_DEFAULT);
+	size_t len = nmti_round_up(mr->size, page);
 	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Memory regions: the table of kinds, and the public calls on regions. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "internal.h"
 #include "mem/mem.h"
 
-static const struct nmt_mem_ops *const builtin[] = { &nmti_mem_host, &nmti_mem_huge };
+static const struct nmt_mem_ops *const builtin[] = {
+	&nmti_mem_host, &nmti_mem_huge, &nmti_mem_udmabuf, &nmti_mem_dmaheap, &nmti_mem_dmabuf,
+};
 
 void nmti_mem_init(struct nmt_ctx *ctx)
 {
@@ -46,6 +49,40 @@ int nmti_mem_kind_add(struct nmt_ctx *ctx, const struct nmt_mem_ops *ops)
 		ctx->kinds[ctx->nkinds++] = ops;
 	pthread_mutex_unlock(&ctx->lock);
 	return rc;
+}
+
+size_t nmti_meminfo(const char *field, size_t unit, size_t missing)
+{
+	char line[128];
+	size_t value = missing, n;
+	FILE *f = fopen("/proc/meminfo", "re");
+
+	if (!f)
+		return missing;
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, field, strlen(field)) &&
+		    sscanf(line + strlen(field), ": %zu", &n) == 1)
+			value = n * unit;
+	fclose(f);
+	return value;
+}
+
+int nmti_mem_check(struct nmt_ctx *ctx, uint32_t kind)
+{
+	const struct nmt_mem_ops *ops = nmti_mem_kind(ctx, kind);
+	char reason[192] = "";
+
+	if (!ops && kind > NMT_MEM_DMABUF)
+		return -EINVAL;
+	if (!ops)
+		nmti_err(ctx, "memory kind %u is not in this build (nmt_info lists the kinds)", kind);
+	else if (!ops->alloc)
+		nmti_err(ctx, "memory kind %s cannot be allocated", ops->name);
+	else if (ops->probe && ops->probe(ctx, reason, sizeof(reason)))
+		nmti_err(ctx, "memory kind %s: %s", ops->name, reason);
+	else
+		return 0;
+	return -EOPNOTSUPP;
 }
 
 static int args_check(struct nmt_ctx *ctx, size_t size, uint32_t access, struct nmt_mr **out)
@@ -108,20 +145,14 @@ void nmti_mr_free(struct nmt_mr *mr)
 int nmt_mr_alloc(struct nmt_ctx *ctx, enum nmt_mem_kind kind, size_t size, uint32_t access,
 		 struct nmt_mr **out)
 {
-	const struct nmt_mem_ops *ops;
 	struct nmt_mr *mr;
 	int rc = args_check(ctx, size, access, out);
 
+	if (!rc)
+		rc = nmti_mem_check(ctx, kind);
 	if (rc)
 		return rc;
-	ops = nmti_mem_kind(ctx, kind);
-	if (!ops && kind > NMT_MEM_DMABUF)
-		return -EINVAL;
-	if (!ops || !ops->alloc) {
-		nmti_err(ctx, "memory kind %d is not in this build (nmt_info lists the kinds)", kind);
-		return -EOPNOTSUPP;
-	}
-	rc = nmti_mr_new(ctx, ops, size, access, &mr);
+	rc = nmti_mr_new(ctx, nmti_mem_kind(ctx, kind), size, access, &mr);
 	return rc ? rc : mr_publish(mr, out);
 }
 
@@ -161,22 +192,16 @@ int nmt_mr_reg(struct nmt_ctx *ctx, void *addr, size_t size, uint32_t access, st
 int nmt_mr_import(struct nmt_ctx *ctx, int fd, uint64_t offset, size_t size, uint32_t access,
 		  struct nmt_mr **out)
 {
-	const struct nmt_mem_ops *ops;
 	struct nmt_mr *mr;
 	int rc = args_check(ctx, size, access, out);
 
 	if (rc)
 		return rc;
-	ops = nmti_mem_kind(ctx, NMT_MEM_DMABUF);
-	if (!ops || !ops->import) {
-		nmti_err(ctx, "dma-buf import is not in this build");
-		return -EOPNOTSUPP;
-	}
 	mr = mr_new(ctx, size, access);
 	if (!mr)
 		return -ENOMEM;
-	mr->ops = ops;
-	rc = ops->import(mr, fd, offset);
+	mr->ops = nmti_mem_kind(ctx, NMT_MEM_DMABUF);
+	rc = mr->ops->import(mr, fd, offset);
 	if (rc) {
 		free(mr);
 		return rc;
@@ -226,6 +251,8 @@ int nmti_mr_check(const struct nmt_stream *s, const struct nmt_mr *mr, uint64_t 
 		return -EINVAL;
 	if (outside(mr, offset, len))
 		return -EFAULT;
+	if (mr->no_cpu && s->ops && !(s->ops->caps & NMT_CAP_DMABUF))
+		return -EOPNOTSUPP;
 	return mr->access & access ? 0 : -EACCES;
 }
 

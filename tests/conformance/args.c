@@ -143,7 +143,7 @@ static void t_regions_of_another_context(struct env *env)
 	struct pair p;
 
 	pair_open(env, &p);
-	assert_ok(env, nmt_mr_alloc(other, env->cfg->kind, 100, NMT_ACCESS_ALL, &mr));
+	assert_ok(env, config_mr(other, env->cfg, 100, NMT_ACCESS_ALL, &mr));
 	frag.mr = mr;
 	assert_err(env, nmt_send_mr(p.c->s, &frag, 1, 0, 1), -EINVAL);
 	assert_err(env, nmt_recv_into(p.s->s, mr, 0, 10, 0, 1), -EINVAL);

@@ -48,7 +48,7 @@ struct nmt_domain_attr env_domain_attr(const struct env *env)
 
 	attr.cell_size = 16 * KIB;
 	attr.pool_size = 4 * MIB;
-	attr.pool_kind = env->cfg->kind;
+	attr.pool_kind = config_pool(env->cfg);
 	return attr;
 }
 

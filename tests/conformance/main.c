@@ -13,6 +13,7 @@
 #include "suite.h"
 
 #define TESTS_MAX 256
+#define WHY_MAX 256
 
 enum { SKIPPED = 77 };
 
@@ -187,21 +188,50 @@ static void collect(struct opts *o, struct CMUnitTest *out, void *args[][2], uns
 	}
 }
 
-/* The reason why the configuration cannot run on this machine; empty: it can. */
-static void unusable(const struct config *cfg, char *why, size_t len)
+static void keep_line(void *arg, enum nmt_log_level level, const char *line)
 {
-	struct nmt_domain *dom;
-	struct nmt_ctx *ctx;
-	int ret = nmt_ctx_open(NULL, &ctx);
+	(void)level;
+	snprintf(arg, WHY_MAX, "%s", line);
+}
 
-	why[0] = '\0';
+/* Its provider and its memory, tried. */
+static int try_config(struct nmt_ctx *ctx, const struct config *cfg)
+{
+	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
+	struct nmt_domain *dom;
+	struct nmt_mr *mr;
+	int ret = opaque_add(ctx);
+
+	if (!ret)
+		ret = config_mr(ctx, cfg, 1, NMT_ACCESS_ALL, &mr);
 	if (ret)
-		return;
-	ret = nmt_domain_open(ctx, cfg->spec, NULL, &dom);
-	if (ret)
-		snprintf(why, len, "provider %s: %s", cfg->spec, nmt_strerror(ret));
-	else
+		return ret;
+	nmt_mr_close(mr);
+	attr.pool_kind = config_pool(cfg);
+	ret = nmt_domain_open(ctx, cfg->spec, &attr, &dom);
+	if (!ret)
 		nmt_domain_close(dom);
+	return ret;
+}
+
+/* The reason why the configuration cannot run on this machine; empty: it can. */
+static void unusable(const struct config *cfg, char why[static WHY_MAX])
+{
+	struct nmt_ctx_attr attr = NMT_CTX_ATTR_INIT;
+	struct nmt_ctx *ctx;
+	int ret;
+
+	attr.log = keep_line;
+	attr.log_arg = why;
+	attr.log_level = NMT_LOG_ERROR + 1;
+	why[0] = '\0';
+	if (nmt_ctx_open(&attr, &ctx))
+		return;
+	ret = try_config(ctx, cfg);
+	if (ret && !why[0])
+		snprintf(why, WHY_MAX, "provider %s: %s", cfg->spec, nmt_strerror(ret));
+	if (!ret)
+		why[0] = '\0';
 	nmt_ctx_close(ctx);
 }
 
@@ -221,7 +251,7 @@ static int run_config(struct opts *o)
 	static struct CMUnitTest tests[TESTS_MAX];
 	static void *args[TESTS_MAX][2];
 	unsigned int n = 0;
-	char why[128];
+	char why[WHY_MAX];
 
 	collect(o, tests, args, &n);
 	if (o->tests) {
@@ -229,7 +259,7 @@ static int run_config(struct opts *o)
 			puts(tests[i].name);
 		return 0;
 	}
-	unusable(&o->suite.cfg, why, sizeof(why));
+	unusable(&o->suite.cfg, why);
 	if (why[0] || !n) {
 		printf("SKIP: %s\n", why[0] ? why : "no test matches");
 		return SKIPPED;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mem/dmabuf.h"
 #include "suite.h"
 
 #define M_RAW 1u
@@ -13,6 +14,9 @@
 #define K_HOST 1u
 #define K_HUGE 2u
 #define K_OPAQUE 4u
+#define K_UDMABUF 8u
+#define K_DMAHEAP 16u
+#define K_DMABUF 32u
 
 struct row {
 	const char *spec;
@@ -53,6 +57,9 @@ static const struct {
 	{ "host", K_HOST, NMT_MEM_HOST },
 	{ "huge", K_HUGE, NMT_MEM_HUGE },
 	{ "opaque", K_OPAQUE, OPAQUE_KIND },
+	{ "udmabuf", K_UDMABUF, NMT_MEM_UDMABUF },
+	{ "dmaheap", K_DMAHEAP, NMT_MEM_DMAHEAP },
+	{ "dmabuf", K_DMABUF, NMT_MEM_DMABUF },
 };
 
 static bool fill(struct config *c, unsigned int r, unsigned int m, unsigned int v, unsigned int k)
@@ -70,8 +77,10 @@ static bool fill(struct config *c, unsigned int r, unsigned int m, unsigned int 
 
 bool config_at(unsigned int n, struct config *out)
 {
-	for (unsigned int i = 0; i < ARRAY_LEN(rows) * 18; i++)
-		if (fill(out, i / 18, i / 6 % 3, i / 3 % 2, i % 3) && n-- == 0)
+	const unsigned int k = ARRAY_LEN(kinds), v = ARRAY_LEN(recvs), m = ARRAY_LEN(modes);
+
+	for (unsigned int i = 0; i < ARRAY_LEN(rows) * m * v * k; i++)
+		if (fill(out, i / (m * v * k), i / (v * k) % m, i / k % v, i % k) && n-- == 0)
 			return true;
 	return false;
 }
@@ -88,7 +97,9 @@ static unsigned int kind_has(const struct config *c)
 {
 	if (c->kind == NMT_MEM_HOST)
 		return T_HOST | T_CPU;
-	return c->kind == NMT_MEM_HUGE ? T_CPU : T_OPAQUE;
+	if (c->kind == NMT_MEM_HUGE || (c->kind == NMT_MEM_UDMABUF && NMTI_DMA_COHERENT))
+		return T_CPU;
+	return T_OPAQUE;
 }
 
 unsigned int config_has(const struct config *c)

@@ -12,7 +12,7 @@ static void t_region_is_zeroed_and_of_its_kind(struct env *env)
 	mr = env_mr(env, 100000, NMT_ACCESS_ALL);
 	assert_int_equal(nmt_mr_kind(mr), env->cfg->kind);
 	assert_true(mr_is(mr, 0, 0, 100000));
-	if (env->cfg->kind == OPAQUE_KIND)
+	if (config_has(env->cfg) & T_OPAQUE)
 		assert_null(nmt_mr_addr(mr));
 	else
 		assert_non_null(nmt_mr_addr(mr));
@@ -56,7 +56,7 @@ static void t_pool_is_of_the_kind(struct env *env)
 	wait_for(env, (n = nmt_recv_frags(p.s->s, &frag, 1, 0)) != -EAGAIN);
 	assert_int_equal(n, 1);
 	if (!(frag.flags & NMT_FRAG_LINEAR))
-		assert_int_equal(nmt_mr_kind(frag.mr), env->cfg->kind);
+		assert_int_equal(nmt_mr_kind(frag.mr), config_pool(env->cfg));
 	assert_int_equal(mr_check(frag.mr, frag.offset, 1, 0, frag.len), -1);
 	assert_ok(env, nmt_release(p.s->s, &frag, 1));
 }

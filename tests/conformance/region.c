@@ -2,9 +2,44 @@
 /* Regions of the configuration's memory kind, touched only through nmt_mr_read and nmt_mr_write. */
 #include <stdlib.h>
 
+#include <unistd.h>
+
+#include <nmt/provider.h>
+
 #include "suite.h"
 
 #define CHUNK 8192u
+#define IMPORT_AT 4097u /* not at a page, nor at the start of one */
+
+/* A part of somebody's dma-buf, which lives on in the region alone. */
+static int import(struct nmt_ctx *ctx, size_t size, uint32_t access, struct nmt_mr **mr)
+{
+	struct nmt_mr *whole;
+	uint64_t offset;
+	int ret = nmt_mr_alloc(ctx, NMT_MEM_UDMABUF, IMPORT_AT + size, NMT_ACCESS_ALL, &whole), fd;
+
+	if (ret)
+		return ret;
+	fd = whole->ops->export_fd(whole, &offset);
+	ret = nmt_mr_import(ctx, fd, offset + IMPORT_AT, size, access, mr);
+	if (fd >= 0)
+		close(fd);
+	nmt_mr_close(whole);
+	return ret;
+}
+
+int config_mr(struct nmt_ctx *ctx, const struct config *cfg, size_t size, uint32_t access,
+	      struct nmt_mr **mr)
+{
+	if (cfg->kind == NMT_MEM_DMABUF)
+		return import(ctx, size, access, mr);
+	return nmt_mr_alloc(ctx, cfg->kind, size, access, mr);
+}
+
+uint32_t config_pool(const struct config *cfg)
+{
+	return cfg->kind == NMT_MEM_DMABUF ? NMT_MEM_HOST : cfg->kind;
+}
 
 struct nmt_mr *env_mr(struct env *env, size_t size, uint32_t access)
 {
@@ -15,7 +50,7 @@ struct nmt_mr *env_mr(struct env *env, size_t size, uint32_t access)
 	r->next = env->regions;
 	r->size = size;
 	env->regions = r;
-	assert_ok(env, nmt_mr_alloc(env->ctx, env->cfg->kind, size, access, &r->mr));
+	assert_ok(env, config_mr(env->ctx, env->cfg, size, access, &r->mr));
 	return r->mr;
 }
 

@@ -63,7 +63,7 @@ unsigned int config_has(const struct config *c); /* T_* that hold */
 #define T_STREAM 32u /* no records */
 #define T_HOST 64u   /* plain host memory: the memory kind does not matter to the test */
 #define T_CPU 128u   /* memory that the CPU can touch */
-#define T_OPAQUE 256u /* memory that it cannot touch */
+#define T_OPAQUE 256u /* memory that it cannot touch, or only by nmt_mr_read and _write */
 
 struct env;
 
@@ -178,7 +178,12 @@ struct region {
 	size_t size;
 };
 
-/* A region of the configuration's kind; env_close closes it. */
+/* A region of the configuration's kind: nmt_mr_alloc, or an import of such. */
+int config_mr(struct nmt_ctx *ctx, const struct config *cfg, size_t size, uint32_t access,
+	      struct nmt_mr **mr);
+/* What receive pools are of there: imports cannot make one. */
+uint32_t config_pool(const struct config *cfg);
+/* The same for env's context; env_close closes it. */
 struct nmt_mr *env_mr(struct env *env, size_t size, uint32_t access);
 /* Close it now; the result of nmt_mr_close. */
 int env_mr_close(struct env *env, struct nmt_mr *mr);

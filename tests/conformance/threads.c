@@ -86,8 +86,8 @@ static void use_regions(struct worker *w)
 		struct nmt_mr *mr;
 
 		pattern_fill(++n, 0, a, sizeof(a));
-		worker_check(w, nmt_mr_alloc(w->env->ctx, w->env->cfg->kind, 5000,
-					     NMT_ACCESS_ALL, &mr) == 0);
+		worker_check(w, config_mr(w->env->ctx, w->env->cfg, 5000, NMT_ACCESS_ALL,
+					  &mr) == 0);
 		worker_check(w, nmt_mr_write(mr, 4000, a, sizeof(a)) == 0);
 		worker_check(w, nmt_mr_read(mr, 4000, b, sizeof(b)) == 0);
 		worker_check(w, !memcmp(a, b, sizeof(a)));

@@ -40,7 +40,7 @@ static void t_default_domain(struct env *env)
 {
 	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
 
-	attr.pool_kind = env->cfg->kind;
+	attr.pool_kind = config_pool(env->cfg);
 	flow_with(env, &attr);
 }
 

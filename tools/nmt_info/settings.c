@@ -11,6 +11,7 @@ static const struct info_variable known[] = {
 	{ "NMT_PROVIDER", NULL, "provider when a program names none (else auto)" },
 	{ "NMT_LOG", NULL, "none, error, warn, info or debug (else warn)" },
 	{ "NMT_PROVIDER_PATH", NULL, "folders with provider modules (else the built-in one)" },
+	{ "NMT_DMA_HEAP", NULL, "heap in /dev/dma_heap for memory of kind dmaheap (else system)" },
 	{ NULL, NULL, NULL },
 };
 

@@ -171,10 +171,10 @@ enum nmt_mem_kind {
 	NMT_MEM_DEFAULT = 0,
 	NMT_MEM_HOST = 1,    /* ordinary pages */
 	NMT_MEM_HUGE = 2,    /* huge pages; ordinary ones, with a log line, where there are none */
-	NMT_MEM_UDMABUF = 3, /* host pages that are also a dma-buf */
-	NMT_MEM_DMAHEAP = 4, /* a kernel dma-buf heap */
+	NMT_MEM_UDMABUF = 3, /* host pages that are also a dma-buf (/dev/udmabuf) */
+	NMT_MEM_DMAHEAP = 4, /* a kernel dma-buf heap (/dev/dma_heap/system, or NMT_DMA_HEAP) */
 	NMT_MEM_CUDA = 5,    /* GPU memory */
-	NMT_MEM_DMABUF = 6,  /* an imported dma-buf */
+	NMT_MEM_DMABUF = 6,  /* an imported dma-buf: nmt_mr_import */
 	NMT_MEM_CUSTOM = 64, /* kinds that a test or a module adds */
 };
 
@@ -186,7 +186,7 @@ enum nmt_mem_kind {
 /*
  * Allocate SIZE bytes of a kind and make them a region. The memory is zeroed and the library's;
  * nmt_mr_close() frees it. -EOPNOTSUPP: this machine has no such kind (the log says why);
- * -EINVAL: size 0, unknown kind or access; -ENOMEM.
+ * -EINVAL: size 0, unknown kind or access; -EMFILE; -ENOMEM, also for a limit of the kind.
  */
 int nmt_mr_alloc(struct nmt_ctx *ctx, enum nmt_mem_kind kind, size_t size, uint32_t access,
 		 struct nmt_mr **mr);
@@ -199,8 +199,10 @@ int nmt_mr_alloc(struct nmt_ctx *ctx, enum nmt_mem_kind kind, size_t size, uint3
 int nmt_mr_reg(struct nmt_ctx *ctx, void *addr, size_t size, uint32_t access, struct nmt_mr **mr);
 
 /*
- * Make a part of a dma-buf a region; the descriptor may be closed afterwards.
- * -EBADF, -EINVAL: no dma-buf, or a range outside it; -EOPNOTSUPP: built without dma-buf support.
+ * Make a part of a dma-buf a region, at any OFFSET; the descriptor may be closed afterwards. Where
+ * the exporter allows no mapping, and for RECV where the descriptor is read-only, only providers
+ * with NMT_CAP_DMABUF can use the region; others answer -EOPNOTSUPP.
+ * -EBADF; -EINVAL: no dma-buf, or a range outside it; -EMFILE, -ENOMEM.
  */
 int nmt_mr_import(struct nmt_ctx *ctx, int dmabuf_fd, uint64_t offset, size_t size,
 		  uint32_t access, struct nmt_mr **mr);
@@ -208,13 +210,18 @@ int nmt_mr_import(struct nmt_ctx *ctx, int dmabuf_fd, uint64_t offset, size_t si
 /* Close a region. -EBUSY, and it stays open, while it is borrowed, posted or lent. */
 int nmt_mr_close(struct nmt_mr *mr);
 
-/* Address at which the CPU sees byte 0, or NULL when the CPU cannot touch this memory. */
+/*
+ * Address at which the CPU sees byte 0, or NULL when it cannot touch this memory, or not without
+ * telling the exporter (dma-bufs, except NMT_MEM_UDMABUF on cache-coherent machines): then
+ * nmt_mr_read and nmt_mr_write.
+ */
 void *nmt_mr_addr(const struct nmt_mr *mr);
 size_t nmt_mr_size(const struct nmt_mr *mr);
 enum nmt_mem_kind nmt_mr_kind(const struct nmt_mr *mr);
 
 /*
- * Copy between a region, whatever its kind, and CPU memory. -EFAULT: outside the region.
+ * Copy between a region, whatever its kind, and CPU memory. -EFAULT: outside the region;
+ * -EOPNOTSUPP: a dma-buf that cannot be mapped, -EACCES: a read-only one.
  * Any thread, as long as nobody else writes there.
  */
 int nmt_mr_read(const struct nmt_mr *mr, uint64_t offset, void *dst, size_t len);
@@ -239,7 +246,8 @@ struct nmt_domain_attr {
  * Open a domain over the providers that SPEC names: "auto" (every usable one, negotiated), a
  * provider ("tcp"), or a provider on a device ("tcp/eth0": sockets are bound to it).
  * NULL: NMT_PROVIDER in the environment, else "auto". ATTR may be NULL.
- * -ENODEV: unknown provider or device; -EINVAL: malformed spec or attribute; -EMFILE, -ENOMEM.
+ * -ENODEV: unknown provider or device; -EINVAL: malformed spec or attribute; -EOPNOTSUPP: no memory
+ * of pool_kind here; -EMFILE, -ENOMEM.
  */
 int nmt_domain_open(struct nmt_ctx *ctx, const char *spec, const struct nmt_domain_attr *attr,
 		    struct nmt_domain **domain);
@@ -401,7 +409,8 @@ ssize_t nmt_recvmsg(struct nmt_stream *stream, const struct iovec *iov, int n, i
  * Send without copying: the N runs are borrowed until NMT_EV_SENT with COOKIE, in order. All or
  * nothing is taken. Only mr, offset, len of the runs are read; N <= 64. FLAGS: MSG_EOR, MSG_MORE.
  * -EAGAIN: attr.send_depth operations are in flight; -EINVAL: N, flags, or a region of another
- * context; -EFAULT: outside its region; -EACCES: region without NMT_ACCESS_SEND; as nmt_send.
+ * context; -EFAULT: outside its region; -EACCES: region without NMT_ACCESS_SEND; -EOPNOTSUPP: a
+ * dma-buf that nothing here can reach (nmt_mr_import); as nmt_send.
  */
 int nmt_send_mr(struct nmt_stream *stream, const struct nmt_frag *frags, int n, int flags,
 		uint64_t cookie);
@@ -426,7 +435,8 @@ int nmt_release(struct nmt_stream *stream, const struct nmt_frag *frags, int n);
  * bytes; NMT_EVF_EOF), or it was cancelled (-ECANCELED) or broke. FLAGS: NMT_RECV_WHOLE, or
  * NMT_RECV_SOME. In pool mode it gathers (also bytes that arrived before); in posted mode it places.
  * -EAGAIN: attr.recv_depth are posted; -EINVAL: length 0, foreign region, flags; -EFAULT: outside
- * the region; -EACCES: region without NMT_ACCESS_RECV; -EPIPE: after nmt_shutdown(SHUT_RD).
+ * the region; -EACCES: region without NMT_ACCESS_RECV; -EOPNOTSUPP: as nmt_send_mr; -EPIPE: after
+ * nmt_shutdown(SHUT_RD).
  */
 int nmt_recv_into(struct nmt_stream *stream, struct nmt_mr *mr, uint64_t offset, size_t len,
 		  int flags, uint64_t cookie);
