@@ -33,6 +33,8 @@ static const struct {
 	[NMTI_MSG_JOIN] = { 40, 64 },
 	[NMTI_MSG_FIN] = { 16, 16 },
 	[NMTI_MSG_ABORT] = { 8, 8 },
+	[NMTI_MSG_RESUME] = { 32, 32 + NMTI_BLOB_MAX },
+	[NMTI_MSG_PATH_DOWN] = { 8, 8 },
 };
 
 /* Of all versions, so that another protocol is not taken for another version. */
@@ -293,6 +295,12 @@ static bool join_ok(const struct nmti_join *m)
 	       (m->kind == NMTI_JOIN_DATA || m->kind == NMTI_JOIN_CONTROL);
 }
 
+static bool resume_ok(const struct nmti_resume *m)
+{
+	return !(m->flags & ~NMTI_RESUME_FIN) && rails_ok(m->rails) && m->slots <= NMTI_SLOTS_MAX &&
+	       m->segment <= NMTI_SEGMENT_END && m->blob_len <= NMTI_BLOB_MAX;
+}
+
 /* ---- magic and header --------------------------------------------------------------------- */
 
 int nmti_magic_match(const void *buf, size_t len)
@@ -311,7 +319,7 @@ static int check_header(const struct nmti_msg_hdr *hdr)
 		return -EPROTO;
 	if (hdr->version != NMTI_MSG_VERSION)
 		return -EPROTONOSUPPORT;
-	if (hdr->type > NMTI_MSG_ABORT || hdr->flags)
+	if (hdr->type > NMTI_MSG_PATH_DOWN || hdr->flags)
 		return -EPROTO;
 	if (hdr->len > body_limit[hdr->type].max)
 		return -EMSGSIZE;
@@ -613,6 +621,70 @@ int nmti_abort_decode(const void *msg, size_t len, struct nmti_abort *m)
 	memset(m, 0, sizeof(*m));
 	m->reason = get_u16(&g);
 	get_zero(&g, 2);
+	get_zero(&g, 4);
+	return get_done(&g);
+}
+
+/* ---- RESUME and PATH_DOWN ------------------------------------------------------------------ */
+
+int nmti_resume_encode(const struct nmti_resume *m, void *buf, size_t cap)
+{
+	struct put w = put_open(buf, cap, NMTI_MSG_RESUME);
+
+	if (!resume_ok(m))
+		return -EINVAL;
+	put_u8(&w, m->epoch);
+	put_u8(&w, m->flags);
+	put_u8(&w, m->rails);
+	put_u8(&w, 0);
+	put_u16(&w, m->slots);
+	put_u16(&w, m->blob_len);
+	put_u64(&w, m->offset);
+	put_u64(&w, m->records);
+	put_u64(&w, m->segment);
+	put_bytes(&w, m->blob, m->blob_len);
+	return put_done(&w);
+}
+
+int nmti_resume_decode(const void *msg, size_t len, struct nmti_resume *m)
+{
+	struct get g = get_open(msg, len, NMTI_MSG_RESUME);
+
+	memset(m, 0, sizeof(*m));
+	m->epoch = get_u8(&g);
+	m->flags = get_u8(&g);
+	m->rails = get_u8(&g);
+	get_zero(&g, 1);
+	m->slots = get_u16(&g);
+	m->blob_len = get_u16(&g);
+	m->offset = get_u64(&g);
+	m->records = get_u64(&g);
+	m->segment = get_u64(&g);
+	get_check(&g, resume_ok(m));
+	if (!g.err)
+		get_bytes(&g, m->blob, m->blob_len);
+	return get_done(&g);
+}
+
+int nmti_path_down_encode(const struct nmti_path_down *m, void *buf, size_t cap)
+{
+	struct put w = put_open(buf, cap, NMTI_MSG_PATH_DOWN);
+
+	put_u8(&w, m->epoch);
+	put_u8(&w, 0);
+	put_u16(&w, m->reason);
+	put_u32(&w, 0);
+	return put_done(&w);
+}
+
+int nmti_path_down_decode(const void *msg, size_t len, struct nmti_path_down *m)
+{
+	struct get g = get_open(msg, len, NMTI_MSG_PATH_DOWN);
+
+	memset(m, 0, sizeof(*m));
+	m->epoch = get_u8(&g);
+	get_zero(&g, 1);
+	m->reason = get_u16(&g);
 	get_zero(&g, 4);
 	return get_done(&g);
 }

@@ -32,6 +32,8 @@
 #define NMTI_RAILS_MAX 16
 #define NMTI_BLOB_MAX 256
 #define NMTI_TEXT_MAX 128
+#define NMTI_SLOTS_MAX 32767
+#define NMTI_SEGMENT_END (UINT64_C(1) << 63) /* behind the last segment that there can be */
 
 enum nmti_msg_type {
 	NMTI_MSG_HELLO = 1,
@@ -41,6 +43,8 @@ enum nmti_msg_type {
 	NMTI_MSG_JOIN = 5,
 	NMTI_MSG_FIN = 6,
 	NMTI_MSG_ABORT = 7,
+	NMTI_MSG_RESUME = 8,
+	NMTI_MSG_PATH_DOWN = 9,
 };
 
 /* Features of HELLO and SELECT. */
@@ -121,6 +125,26 @@ struct nmti_abort {
 	uint16_t reason; /* as nmti_decline.reason */
 };
 
+#define NMTI_RESUME_FIN 1u /* the end of the stream has arrived */
+
+/* Streams over remote writes: what a receiver has when its old path is fenced, and its next one. */
+struct nmti_resume {
+	uint8_t epoch;     /* the one to come */
+	uint8_t flags;     /* NMTI_RESUME_* */
+	uint8_t rails;     /* offered, 1..NMTI_RAILS_MAX */
+	uint16_t slots;    /* run credit of each rail to begin with, 0..NMTI_SLOTS_MAX */
+	uint64_t offset;   /* stream bytes received */
+	uint64_t records;  /* record ends received */
+	uint64_t segment;  /* index of the next one to fill, 0..NMTI_SEGMENT_END */
+	uint16_t blob_len; /* 0..NMTI_BLOB_MAX */
+	uint8_t blob[NMTI_BLOB_MAX]; /* as in an offer */
+};
+
+struct nmti_path_down {
+	uint8_t epoch;   /* whose path is lost */
+	uint16_t reason; /* as nmti_decline.reason */
+};
+
 /*
  * Are these the first bytes of a libnmt client? NMTI_MAGIC_LEN: yes; 0: so far, more bytes are
  * needed; -EPROTO: no (told at the first byte that differs).
@@ -148,6 +172,8 @@ int nmti_confirm_encode(const struct nmti_confirm *m, void *buf, size_t cap);
 int nmti_join_encode(const struct nmti_join *m, void *buf, size_t cap);
 int nmti_fin_encode(const struct nmti_fin *m, void *buf, size_t cap);
 int nmti_abort_encode(const struct nmti_abort *m, void *buf, size_t cap);
+int nmti_resume_encode(const struct nmti_resume *m, void *buf, size_t cap);
+int nmti_path_down_encode(const struct nmti_path_down *m, void *buf, size_t cap);
 
 /*
  * Decode the one message that the LEN bytes at MSG are, header included. Every field of *M is then
@@ -162,6 +188,8 @@ int nmti_confirm_decode(const void *msg, size_t len, struct nmti_confirm *m);
 int nmti_join_decode(const void *msg, size_t len, struct nmti_join *m);
 int nmti_fin_decode(const void *msg, size_t len, struct nmti_fin *m);
 int nmti_abort_decode(const void *msg, size_t len, struct nmti_abort *m);
+int nmti_resume_decode(const void *msg, size_t len, struct nmti_resume *m);
+int nmti_path_down_decode(const void *msg, size_t len, struct nmti_path_down *m);
 
 /*
  * Is SELECT an answer to HELLO? -EPROTO: other session, a version, an offer or a feature that was

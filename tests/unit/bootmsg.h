@@ -6,6 +6,7 @@
 #define TESTS_BOOTMSG_H
 
 #include "bootwire.h"
+#include "codec.h"
 
 struct magic_result {
 	int match;
@@ -30,14 +31,9 @@ union msg {
 	struct nmti_join join;
 	struct nmti_fin fin;
 	struct nmti_abort abort;
+	struct nmti_resume resume;
+	struct nmti_path_down path_down;
 	struct record_header record;
-};
-
-struct codec {
-	const char *name;
-	size_t size; /* of the struct */
-	int (*decode)(const void *buf, size_t len, union msg *m);
-	int (*encode)(const union msg *m, void *buf, size_t cap);
 };
 
 #define BOOTMSG_WRAP(X)                                                               \
@@ -57,13 +53,16 @@ BOOTMSG_WRAP(confirm)
 BOOTMSG_WRAP(join)
 BOOTMSG_WRAP(fin)
 BOOTMSG_WRAP(abort)
+BOOTMSG_WRAP(resume)
+BOOTMSG_WRAP(path_down)
 
 /* In the order of enum nmti_msg_type, from 1. */
 #define BOOTMSG_CODEC(X) { #X, sizeof(struct nmti_##X), decode_##X, encode_##X }
-#define BOOTMSG_COUNT 7
+#define BOOTMSG_COUNT 9
 static const struct codec messages[BOOTMSG_COUNT] = {
 	BOOTMSG_CODEC(hello), BOOTMSG_CODEC(select), BOOTMSG_CODEC(decline),
 	BOOTMSG_CODEC(confirm), BOOTMSG_CODEC(join), BOOTMSG_CODEC(fin), BOOTMSG_CODEC(abort),
+	BOOTMSG_CODEC(resume), BOOTMSG_CODEC(path_down),
 };
 
 #endif

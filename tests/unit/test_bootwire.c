@@ -11,25 +11,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bootmsg.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-
-/* Decode from a heap copy of exactly LEN bytes, so that a sanitizer sees any read beyond. */
-static int decode_exact(const struct codec *c, const void *buf, size_t len, union msg *m)
-{
-	void *copy = malloc(len ? len : 1);
-	int err;
-
-	assert_non_null(copy);
-	memcpy(copy, buf, len);
-	err = c->decode(copy, len, m);
-	free(copy);
-	return err;
-}
 
 /* ---- samples -------------------------------------------------------------------------------- */
 
@@ -76,6 +62,19 @@ static void sample_select(struct nmti_select *s)
 	fill(s->blob, 19, 0xf8);
 }
 
+static void sample_resume(struct nmti_resume *r)
+{
+	r->epoch = 255;
+	r->flags = NMTI_RESUME_FIN;
+	r->rails = 3;
+	r->slots = 513;
+	r->offset = UINT64_C(0x123456789abcdef0);
+	r->records = 0xfedcba98;
+	r->segment = UINT64_C(0x1122334455667788);
+	r->blob_len = 40;
+	fill(r->blob, 40, 0x41);
+}
+
 /* A message of the I-th type with no field left at zero. */
 static void sample(size_t i, union msg *m)
 {
@@ -103,8 +102,14 @@ static void sample(size_t i, union msg *m)
 	case 5:
 		m->fin = (struct nmti_fin){ UINT64_C(0x123456789abcdef0), 0xfedcba98 };
 		return;
-	default:
+	case 6:
 		m->abort.reason = NMT_WHY_SHUTDOWN;
+		return;
+	case 7:
+		sample_resume(&m->resume);
+		return;
+	default:
+		m->path_down = (struct nmti_path_down){ .epoch = 254, .reason = NMT_WHY_NO_DEVICE };
 	}
 }
 
@@ -359,6 +364,28 @@ static void test_small_limits(void **state)
 	with(join, 4, m->kind = 3, -EINVAL);
 }
 
+static void test_resume_limits(void **state)
+{
+	(void)state;
+	with(resume, 7, m->flags = 0, 0);
+	with(resume, 7, m->flags = 2, -EINVAL);
+	with(resume, 7, m->flags = 0x81, -EINVAL);
+	with(resume, 7, m->rails = 0, -EINVAL);
+	with(resume, 7, m->rails = 16, 0);
+	with(resume, 7, m->rails = 17, -EINVAL);
+	with(resume, 7, m->slots = 0, 0);
+	with(resume, 7, m->slots = 32767, 0);
+	with(resume, 7, m->slots = 32768, -EINVAL);
+	with(resume, 7, m->offset = UINT64_MAX, 0);
+	with(resume, 7, m->records = UINT64_MAX, 0);
+	with(resume, 7, m->segment = UINT64_C(1) << 63, 0);
+	with(resume, 7, m->segment = (UINT64_C(1) << 63) + 1, -EINVAL);
+	with(resume, 7, m->blob_len = 0, 0);
+	with(resume, 7, m->blob_len = 256, 0);
+	with(resume, 7, m->blob_len = 257, -EINVAL);
+	with(path_down, 8, m->reason = UINT16_MAX, 0);
+}
+
 /* ---- the rest ------------------------------------------------------------------------------- */
 
 /* The largest fields fit, and extensions may fill the body up to its limit, not beyond. */
@@ -467,6 +494,7 @@ int main(void)
 		cmocka_unit_test(test_offer_limits),
 		cmocka_unit_test(test_select_limits),
 		cmocka_unit_test(test_small_limits),
+		cmocka_unit_test(test_resume_limits),
 		cmocka_unit_test(test_longest_hello),
 		cmocka_unit_test(test_select_check),
 		cmocka_unit_test(test_record_header),
