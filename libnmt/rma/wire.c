@@ -81,7 +81,8 @@ static bool setup_ok(const struct nmti_rma_setup *m)
 	       between(m->rails, 1, NMTI_RAILS_MAX) &&
 	       between(m->slots, NMTI_SLOTS_MIN, NMTI_SLOTS_MAX) &&
 	       between(m->ctrl_slots, NMTI_CTRL_SLOTS_MIN, NMTI_SLOTS_MAX) &&
-	       between(m->ctrl_max, NMTI_CTRL_MAX_MIN, NMTI_CTRL_MAX);
+	       between(m->ctrl_max, NMTI_CTRL_MAX_MIN, NMTI_CTRL_MAX) &&
+	       m->segments >= NMTI_SEGMENTS_MIN;
 }
 
 static inline bool head_ok(const struct nmti_ctrl *m)
@@ -136,6 +137,7 @@ int nmti_rma_setup_encode(const struct nmti_rma_setup *m, void *buf, size_t cap)
 	store16(p + 4, m->slots);
 	store16(p + 6, m->ctrl_slots);
 	store16(p + 8, m->ctrl_max);
+	store16(p + 10, m->segments);
 	return NMTI_RMA_SETUP_LEN;
 }
 
@@ -152,7 +154,8 @@ int nmti_rma_setup_decode(const void *blob, size_t len, struct nmti_rma_setup *m
 	m->slots = load16(p + 4);
 	m->ctrl_slots = load16(p + 6);
 	m->ctrl_max = load16(p + 8);
-	return !p[1] && !load16(p + 10) && !load32(p + 12) && setup_ok(m) ? 0 : -EPROTO;
+	m->segments = load16(p + 10);
+	return !p[1] && !load32(p + 12) && setup_ok(m) ? 0 : -EPROTO;
 }
 
 /* ---- encoding of control messages ----------------------------------------------------------- */

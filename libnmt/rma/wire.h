@@ -26,18 +26,20 @@
 #define NMTI_STRIPE_MAX 30
 #define NMTI_SLOTS_MIN 2   /* up to NMTI_SLOTS_MAX */
 #define NMTI_CTRL_SLOTS_MIN 4
+#define NMTI_SEGMENTS_MIN 2
 
 /* Bytes of a control message: none is longer, and every receiver takes so many. */
 #define NMTI_CTRL_MAX 256
 #define NMTI_CTRL_MAX_MIN 128
 
-/* What its sender is as a receiver. */
+/* What its sender is as a receiver; segments: as a sender. */
 struct nmti_rma_setup {
 	uint8_t stripe_log2; /* NMTI_STRIPE_MIN..NMTI_STRIPE_MAX */
 	uint8_t rails;       /* 1..NMTI_RAILS_MAX */
 	uint16_t slots;      /* for runs, each rail: NMTI_SLOTS_MIN..NMTI_SLOTS_MAX */
 	uint16_t ctrl_slots; /* for control messages: NMTI_CTRL_SLOTS_MIN..NMTI_SLOTS_MAX */
 	uint16_t ctrl_max;   /* longest that it takes: NMTI_CTRL_MAX_MIN..NMTI_CTRL_MAX */
+	uint16_t segments;   /* granted and not ended, that it remembers: NMTI_SEGMENTS_MIN.. */
 };
 
 /* NMTI_RMA_SETUP_LEN; -EINVAL: a field is out of the range given above; -ENOSPC: CAP. */

@@ -10,6 +10,7 @@ static void say_setup(const union msg *m, FILE *f)
 	say_num(f, "slots", m->setup.slots);
 	say_num(f, "ctrl_slots", m->setup.ctrl_slots);
 	say_num(f, "ctrl_max", m->setup.ctrl_max);
+	say_num(f, "segments", m->setup.segments);
 }
 
 static void say_run(const union msg *m, FILE *f)

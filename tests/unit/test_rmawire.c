@@ -22,7 +22,8 @@
 /* ---- samples -------------------------------------------------------------------------------- */
 
 static const struct nmti_rma_setup sample_setup = {
-	.stripe_log2 = 16, .rails = 3, .slots = 0x1234, .ctrl_slots = 0x567, .ctrl_max = 200
+	.stripe_log2 = 16, .rails = 3, .slots = 0x1234, .ctrl_slots = 0x567, .ctrl_max = 200,
+	.segments = 0x89ab
 };
 
 static const struct nmti_grant sample_grants[] = {
@@ -306,6 +307,9 @@ static void test_setup_limits(void **state)
 	setup_with(s->ctrl_max = 128, 0);
 	setup_with(s->ctrl_max = 256, 0);
 	setup_with(s->ctrl_max = 257, -EINVAL);
+	setup_with(s->segments = 1, -EINVAL);
+	setup_with(s->segments = 2, 0);
+	setup_with(s->segments = 65535, 0);
 }
 
 /* The provider's bytes follow; fewer than the engine's own are no blob. */
