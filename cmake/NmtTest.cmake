@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# How tests are added. A test's label is its group in scripts/test: unit, conformance, hostile,
-# tools, scale, install, build, fuzz. A test that cannot run here prints "SKIP: <reason>" on a
+# How tests are added. A test's label is its group in scripts/test: unit, model, conformance,
+# hostile, tools, scale, install, build, fuzz. A test that cannot run here prints "SKIP: <reason>" on a
 # line of its own and exits 77; one that leaves a part out prints the line and goes on.
 
 # nmt_add_test(NAME name LABELS group
@@ -16,13 +16,13 @@
 # PROGRAM  runs a program that is there already (one program, several tests with other ARGS); may
 #          be a target of this tree, also one of nmt_add_program().
 # COMMAND  runs anything else, a script for instance; $<TARGET_FILE:x> works.
-# NEEDS    libraries of NmtDeps.cmake: JSON XXHASH OPENSSL HWLOC; without them it is left out.
+# NEEDS    libraries of NmtDeps.cmake: JSON XXHASH OPENSSL HWLOC IBVERBS; without them it is left out.
 # TIMEOUT  default 60; five times as long under a sanitizer. A test over its time has failed.
 # LOCK     tests with the same word do not run at the same time. Use it only where needed.
 # NOT_UNDER  left out of builds with that sanitizer; say why beside it.
 #
 # In a sanitizer build a test is called asan.<name> or tsan.<name> and its label is "sanitize";
-# the groups scale, install and build are left out there.
+# the groups model, scale, install and build are left out there.
 #
 # Example: nmt_add_test(NAME unit.pool LABELS unit SOURCES test_pool.c)
 function(nmt_add_test)
@@ -85,7 +85,7 @@ macro(nmt_test_wanted var)
 		nmt_left_out("test ${A_NAME}" ${A_NEEDS})
 		set(${var} OFF)
 	endif()
-	if(NMT_SANITIZE AND NOT NMT_FUZZ AND A_LABELS MATCHES "scale|install|build")
+	if(NMT_SANITIZE AND NOT NMT_FUZZ AND A_LABELS MATCHES "model|scale|install|build")
 		set(${var} OFF)
 	endif()
 	foreach(sanitizer ${A_NOT_UNDER})
