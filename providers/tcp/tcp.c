@@ -46,7 +46,7 @@ static void err_edge(struct tcp_stream *ts)
 	if (getsockopt(ts->src.fd, SOL_SOCKET, SO_ERROR, &err, &len) || !err)
 		return;
 	nmti_log(ts->s->ctx, NMT_LOG_INFO, "tcp: %s", strerror(err));
-	nmti_stream_fail(ts->s, err == EPIPE ? -ECONNRESET : -err);
+	nmti_tcp_fail(ts, err);
 }
 
 static void sock_ready(struct nmti_source *src, uint32_t events)

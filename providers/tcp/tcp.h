@@ -42,6 +42,7 @@ struct tcp_stream {
 	uint8_t inq_left;       /* receives that ask it to */
 	bool outside;           /* the socket is polled by the application too: always try */
 	bool rx_end;            /* the end of the stream was reached */
+	bool tx_epipe;          /* what broke was sending to a peer that had ended and gone */
 	bool spun;              /* the cell holds what a spin found, and that was all */
 	bool closing;
 	bool fin_due, fin_sent;
@@ -162,6 +163,7 @@ int nmti_tcp_flush(struct nmt_stream *s, uint64_t cookie);
 /* Hand queued bytes to the kernel, BUDGET system calls at most; true: there is more and room. */
 bool nmti_tcp_push(struct tcp_stream *ts, uint32_t budget);
 bool nmti_tcp_unsent(const struct tcp_stream *ts);
+void nmti_tcp_fail(struct tcp_stream *ts, int err); /* ERR of the socket, logged before */
 int nmti_tcp_tx_reap(struct tcp_stream *ts, struct nmt_event *ev, int max);
 bool nmti_tcp_flush_waits(const struct tcp_stream *ts);
 void nmti_tcp_tx_free(struct tcp_stream *ts);

@@ -108,14 +108,20 @@ static bool broken(struct tcp_stream *ts)
 	return info.tcpi_state == TCP_CLOSE && (nmti_tcp_unsent(ts) || unacked(ts));
 }
 
-/* Everything is acknowledged: no reset can overtake it any more. */
+/*
+ * Whether the socket can be closed without waiting for the peer to acknowledge the end. A reset,
+ * for bytes that come in too late, must not take the place of the end: either the peer has ended
+ * too and sends nothing more, or it was sent nothing that it could miss the end of.
+ */
+static bool may_close_now(struct tcp_stream *ts)
+{
+	return !ts->wire_sent || (ts->rx_end && nmti_tcp_acked(ts, ts->wire_queued));
+}
+
 static void close_now(struct tcp_stream *ts)
 {
-	if (!ts->fin_sent)
-		nmti_send_fin(ts->s, ts->tx_off, ts->tx_records, true);
+	nmti_send_fin(ts->s, ts->tx_off, ts->tx_records, true);
 	ts->fin_sent = true;
-	if (ts->wire_sent && !ts->rx_end)
-		nmti_tcp_rx_discard(ts); /* so that the peer sees an end, not a reset */
 	finish(ts, 0);
 }
 
@@ -135,7 +141,7 @@ static void close_acked(struct tcp_stream *ts)
 {
 	bool lent = borrowed(ts);
 
-	if (!ts->fin_sent && !lent && (!ts->wire_sent || nmti_tcp_acked(ts, ts->wire_queued))) {
+	if (!ts->fin_sent && !lent && may_close_now(ts)) {
 		close_now(ts);
 		return;
 	}

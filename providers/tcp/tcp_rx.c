@@ -114,7 +114,7 @@ ssize_t nmti_tcp_rx_end(struct tcp_stream *ts)
 		rc = -ECONNRESET;
 	else
 		rc = nmti_peer_fin(s, ts->rx_off, ts->rx_records);
-	if (rc == 1 && (!s->error || s->tune.mode == NMT_MODE_NEGOTIATED)) {
+	if (rc == 1 && (!s->error || ts->tx_epipe || s->tune.mode == NMT_MODE_NEGOTIATED)) {
 		ts->rx_end = true;
 		s->rx_ready = false;
 		return 0;

@@ -160,6 +160,13 @@ void nmti_tcp_tx_free(struct tcp_stream *ts)
 
 /* ---- the socket ---- */
 
+/* A reset before the peer's end is ECONNRESET, one behind it EPIPE: tcp_reset() in Linux. */
+void nmti_tcp_fail(struct tcp_stream *ts, int err)
+{
+	ts->tx_epipe = err == EPIPE && !ts->s->error;
+	nmti_stream_fail(ts->s, err == EPIPE ? -ECONNRESET : -err);
+}
+
 /* Bytes that the kernel took, -EAGAIN, or the error that the stream failed with. */
 static ssize_t sock_send(struct tcp_stream *ts, const struct iovec *iov, int n, size_t want,
 			 int flags)
@@ -187,7 +194,7 @@ static ssize_t sock_send(struct tcp_stream *ts, const struct iovec *iov, int n, 
 		return -ENOBUFS;
 	if (!ts->s->error) {
 		nmti_log(ts->s->ctx, NMT_LOG_INFO, "tcp: send: %s", strerror(err));
-		nmti_stream_fail(ts->s, err == EPIPE ? -ECONNRESET : -err);
+		nmti_tcp_fail(ts, err);
 	}
 	return -err;
 }

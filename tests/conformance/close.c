@@ -147,6 +147,25 @@ static void t_close_with_unread_input_delivers(struct env *env)
 	end_closed(p.c, 0);
 }
 
+/* The peer is still sending, more than the closing end can drop at once. */
+static void t_close_against_a_sender_delivers(struct env *env)
+{
+	struct pair_opt opt;
+	struct pair p;
+
+	pair_defaults(env, &opt);
+	opt.c.rcvbuf = 4 * KIB;
+	pair_open_opt(env, &p, &opt);
+	end_put_pattern(p.c, 7, 0, 1000);
+	end_fill(p.s, 6, 0);
+	env_idle(env, 5 * MS);
+	end_close(p.c);
+	end_expect(p.s, 7, 0, 1000);
+	end_expect_eof(p.s);
+	end_close(p.s);
+	end_closed(p.c, 0);
+}
+
 struct reader {
 	struct end *e;
 	uint64_t seed, total, at;
@@ -328,6 +347,7 @@ const struct test tests_close[] = {
 	TEST(t_shutdown_of_bad_direction, T_HOST),
 	TEST(t_close_delivers_to_a_slow_reader, 0),
 	TEST(t_close_with_unread_input_delivers, 0),
+	TEST(t_close_against_a_sender_delivers, 0),
 	TEST(t_domain_close_delivers, T_POOL | T_HOST),
 	TEST(t_linger_ends_with_etimedout, T_HOST),
 	TEST(t_abort_is_reset_at_the_peer, 0),

@@ -93,8 +93,8 @@ serve --mode negotiated
 (sleep 1) | exits 4 "$cat" --mode negotiated --idle 300ms "127.0.0.1:$port"
 says "no byte moved"
 served 1
-serve --mode negotiated --idle 300ms
-(sleep 1) | exits 1 "$cat" --mode negotiated "127.0.0.1:$port"
+serve --mode negotiated --idle 2s
+(sleep 4) | exits 1 "$cat" --mode negotiated "127.0.0.1:$port"
 served 4
 says "no byte moved" server.log
 
