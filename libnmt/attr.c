@@ -33,6 +33,7 @@ static void fill_defaults(const struct nmt_domain *dom, struct nmt_stream_attr *
 	fill64(&a->send_timeout, NMT_FOREVER);
 	fill64(&a->recv_timeout, NMT_FOREVER);
 	fill64(&a->linger, SECONDS(30));
+	fill64(&a->recovery_timeout, SECONDS(30));
 	fill32(&a->rails, 1);
 	fill32(&a->send_depth, DEPTH_DEFAULT);
 	fill32(&a->recv_depth, DEPTH_DEFAULT);
@@ -49,7 +50,7 @@ static bool in_range(const struct nmt_stream_attr *a, bool listener)
 		return false;
 	if (a->connect_timeout < NMT_FOREVER || a->handshake_timeout < NMT_FOREVER ||
 	    a->send_timeout < NMT_FOREVER || a->recv_timeout < NMT_FOREVER ||
-	    a->linger < NMT_FOREVER)
+	    a->linger < NMT_FOREVER || a->recovery_timeout < NMT_FOREVER)
 		return false;
 	return a->recv_mode <= NMT_RECV_POSTED && !(a->flags & ~FLAGS_ALL) &&
 	       a->send_depth <= DEPTH_MAX && a->recv_depth <= DEPTH_MAX &&
@@ -117,6 +118,7 @@ void nmti_tuning_from(struct nmt_domain *dom, const struct nmt_stream_attr *a, u
 	t->send_timeout = a->send_timeout;
 	t->recv_timeout = a->recv_timeout;
 	t->linger = a->linger;
+	t->recovery = a->recovery_timeout;
 	t->send_depth = a->send_depth;
 	t->recv_depth = a->recv_depth;
 	t->zerocopy_min = a->zerocopy_min;

@@ -7,6 +7,9 @@
  *           == JOIN(token) ==>      data socket, to the rendezvous port
  *           <-- CONFIRM --          control connection
  *           -- CONFIRM -->
+ *
+ * A provider without data sockets gets the peer's address blob with HELLO or SELECT, and each side
+ * sends CONFIRM when its path is up.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +77,7 @@ static int random_bytes(void *buf, size_t len)
 
 static void confirm(struct nmti_boot *b)
 {
-	struct nmti_confirm m = { .rails = 1 };
+	struct nmti_confirm m = { .rails = b->rails };
 	uint8_t buf[64];
 	int rc = nmti_msg_send(b->src.fd, buf, nmti_confirm_encode(&m, buf, sizeof(buf)), 0);
 
@@ -82,23 +85,26 @@ static void confirm(struct nmti_boot *b)
 		broken(b, rc, "sending CONFIRM");
 }
 
-static int take_path(struct nmti_boot *b, int fd)
+/* FD -1: the provider connects to what BLOB names. The set-up may be over when this returns. */
+static int take_path(struct nmti_boot *b, int fd, const void *blob, uint32_t blob_len)
 {
-	struct nmti_path path = { .fd = fd, .server = b->step == BOOT_JOIN };
+	struct nmti_path path = { .fd = fd, .server = b->server, .blob = blob,
+				  .blob_len = blob_len, .token = b->token, .rails = b->rails,
+				  .recv_mode = b->peer_mode };
 
 	b->s->records = b->features & NMTI_FEAT_RECORDS;
+	b->s->tune.rails = b->rails;
 	b->s->why = (uint16_t)b->s->dom->why;
 	b->s->dom->stat.fallback_path += !!b->s->why;
 	return nmti_stream_attach(b->s, b->pd, &path);
 }
 
-/* CONFIRM, LEN bytes, was the last message of the handshake; what is behind it is the channel's. */
-static void opened(struct nmti_boot *b, int len)
+/* CONFIRM went both ways; what came behind the peer's is the control channel's. */
+static void opened(struct nmti_boot *b)
 {
 	struct nmt_stream *s = b->s;
 	int fd = b->src.fd, rc;
 
-	nmti_inbox_next(&b->in, len);
 	b->src.fd = -1;
 	rc = nmti_ctl_open(s, fd, b->in.buf, b->in.have);
 	nmti_boot_free(s);
@@ -116,12 +122,35 @@ void nmti_path_up(struct nmt_stream *s, int status)
 		nmti_stream_open(s);
 		return;
 	}
+	if (!b || b->up) /* the set-up failed meanwhile */
+		return;
 	if (status) {
 		nmti_boot_fail(b, status, NMT_WHY_PATH, "the path did not come up");
 		return;
 	}
-	b->step = b->step == BOOT_JOIN ? BOOT_CONFIRM : BOOT_JOINED;
+	b->up = true;
+	if (b->step == BOOT_JOIN)
+		b->step = BOOT_CONFIRM;
 	confirm(b);
+	if (s->boot && b->peer_up)
+		opened(b);
+}
+
+static bool confirm_fits(const struct nmti_boot *b, const struct nmti_confirm *m)
+{
+	return !b->peer_up && m->rails == b->rails &&
+	       (b->step == BOOT_CONFIRM || b->step == BOOT_JOINED || b->step == BOOT_PATH);
+}
+
+/* Client: the data socket is the path now. */
+static void take_socket(struct nmti_boot *b)
+{
+	int fd = b->data.fd, rc;
+
+	b->data.fd = -1;
+	rc = take_path(b, fd, NULL, 0);
+	if (rc)
+		nmti_boot_fail(b, rc, NMT_WHY_PATH, "data socket");
 }
 
 static void on_confirm(struct nmti_boot *b, int len)
@@ -137,23 +166,39 @@ static void on_confirm(struct nmti_boot *b, int len)
 		nmti_boot_fail(b, -ECONNABORTED, m.status, nmt_reason_str(m.status));
 		return;
 	}
-	if (m.rails != 1 || (b->step != BOOT_CONFIRM && b->step != BOOT_JOINED)) {
-		broken(b, -EPROTO, "CONFIRM before its time, or of more rails than asked");
+	if (!confirm_fits(b, &m)) {
+		broken(b, -EPROTO, "CONFIRM before its time, or of other rails than asked");
 		return;
 	}
-	if (b->step == BOOT_CONFIRM) {
-		opened(b, len);
-		return;
-	}
-	rc = take_path(b, b->data.fd);
-	b->data.fd = -1;
-	if (rc)
-		nmti_boot_fail(b, rc, NMT_WHY_PATH, "data socket");
-	else if (b->s->boot)
-		opened(b, len);
+	nmti_inbox_next(&b->in, len);
+	b->peer_up = true;
+	if (b->step == BOOT_JOINED)
+		take_socket(b);
+	else if (b->up)
+		opened(b);
 }
 
 /* ---- client ---- */
+
+static uint16_t rails_of(const struct nmt_pdomain *pd, const struct nmt_stream_attr *attr)
+{
+	return (uint16_t)(attr->rails < pd->ops->max_rails ? attr->rails : pd->ops->max_rails);
+}
+
+/* What PD offers, if it can; or the reason, in its own log line, why it cannot. */
+static void add_offer(struct nmti_boot *b, struct nmt_pdomain *pd, struct nmti_hello *m)
+{
+	struct nmti_offer *o = &m->offer[m->noffers];
+	int n = pd->ops->offer(pd, b->s, o->blob, sizeof(o->blob));
+
+	if (n < 0)
+		return;
+	o->blob_len = (uint16_t)n;
+	o->rails = rails_of(pd, &b->attr);
+	snprintf(o->name, sizeof(o->name), "%s", pd->ops->name);
+	m->features |= pd->ops->data_socket ? NMTI_FEAT_DATA_SOCKET : 0;
+	m->noffers++;
+}
 
 static void fill_hello(struct nmti_boot *b, struct nmti_hello *m)
 {
@@ -164,17 +209,10 @@ static void fill_hello(struct nmti_boot *b, struct nmti_hello *m)
 	m->ver_max = NMTI_VERSION_MAX;
 	m->recv_mode = (uint8_t)b->attr.recv_mode;
 	m->required = nmti_features(&b->attr);
-	m->features = m->required | NMTI_FEAT_DATA_SOCKET;
-	for (int i = 0; i < dom->npd && m->noffers < NMTI_OFFERS_MAX; i++) {
-		struct nmti_offer *o = &m->offer[m->noffers];
-
-		if (!(dom->pd[i].ops->caps & NMT_CAP_NEGOTIATED))
-			continue;
-		o->rails = (uint16_t)b->attr.rails;
-		snprintf(o->name, sizeof(o->name), "%s", dom->pd[i].ops->name);
-		o->blob_len = (uint16_t)dom->pd[i].ops->offer(b->s, o->blob, sizeof(o->blob));
-		m->noffers++;
-	}
+	m->features = m->required;
+	for (int i = 0; i < dom->npd && m->noffers < NMTI_OFFERS_MAX; i++)
+		if (dom->pd[i].ops->caps & NMT_CAP_NEGOTIATED)
+			add_offer(b, &dom->pd[i], m);
 }
 
 static int send_opening(int fd, int (*encode)(const void *m, void *buf, size_t cap), const void *m)
@@ -239,7 +277,7 @@ static int connect_data(struct nmti_boot *b, uint16_t port)
 		((struct sockaddr_in6 *)&ss)->sin6_port = htons(port);
 	else
 		((struct sockaddr_in *)&ss)->sin_port = htons(port);
-	fd = nmti_socket(b->s->ctx, ss.ss_family, &b->attr, b->s->dom->pd[0].device);
+	fd = nmti_socket(b->s->ctx, ss.ss_family, &b->attr, nmti_netdev(b->s->dom));
 	if (fd < 0)
 		return fd;
 	b->data.fd = fd;
@@ -277,6 +315,33 @@ static void on_decline(struct nmti_boot *b, int len)
 	nmti_boot_fail(b, rc, m.reason, text);
 }
 
+/* A provider of the domain was chosen: bring its path up. */
+static void take_select(struct nmti_boot *b, const struct nmti_select *m)
+{
+	int rc;
+
+	b->features = m->features;
+	b->rails = m->rails;
+	b->peer_mode = m->recv_mode;
+	memcpy(b->token, m->token, sizeof(b->token));
+	if (b->pd->ops->data_socket) {
+		rc = connect_data(b, m->port);
+	} else {
+		b->step = BOOT_PATH;
+		rc = take_path(b, -1, m->blob, m->blob_len);
+	}
+	if (rc)
+		nmti_boot_fail(b, rc, NMT_WHY_PATH, "bringing the path up");
+}
+
+/* With a data socket it says where to, and only then. */
+static bool socket_fits(const struct nmti_select *m, const struct nmt_pdomain *pd)
+{
+	bool socket = m->features & NMTI_FEAT_DATA_SOCKET;
+
+	return socket == pd->ops->data_socket && (!socket || m->port);
+}
+
 static void on_select(struct nmti_boot *b, int len)
 {
 	struct nmti_hello hello = { .noffers = 0 };
@@ -286,18 +351,16 @@ static void on_select(struct nmti_boot *b, int len)
 	fill_hello(b, &hello);
 	if (!rc)
 		rc = nmti_select_check(&m, &hello);
-	if (!rc && !m.port)
-		rc = -EPROTO;
+	if (!rc) {
+		b->pd = offered(b->s->dom, hello.offer[m.offer].name);
+		rc = socket_fits(&m, b->pd) ? 0 : -EPROTO;
+	}
 	if (rc) {
 		broken(b, rc, "SELECT does not answer our HELLO");
 		return;
 	}
-	b->pd = offered(b->s->dom, hello.offer[m.offer].name);
-	b->features = m.features;
-	memcpy(b->token, m.token, sizeof(b->token));
-	rc = connect_data(b, m.port);
-	if (rc)
-		nmti_boot_fail(b, rc, NMT_WHY_PATH, "data socket");
+	nmti_inbox_next(&b->in, len);
+	take_select(b, &m);
 }
 
 static void client_message(struct nmti_boot *b, int len)
@@ -329,8 +392,6 @@ static void control_ready(struct nmti_source *src, uint32_t events)
 			client_message(b, n);
 		else
 			on_confirm(b, n);
-		if (s->boot)
-			nmti_inbox_next(&b->in, n);
 	}
 }
 
@@ -376,22 +437,44 @@ enum nmt_reason nmti_choose(struct nmt_domain *dom, const struct nmt_stream_attr
 
 static int send_select(struct nmti_boot *b, const struct nmti_hello *hello, uint8_t index)
 {
-	struct nmti_select m = { .version = NMTI_VERSION_MAX, .offer = index, .rails = 1 };
+	struct nmti_select m = { .version = NMTI_VERSION_MAX, .offer = index, .rails = b->rails };
 	uint8_t buf[1024 + NMTI_MSG_HDR_LEN];
 	int port = nmti_rdv_port(b->s->dom, b->attr.handshake_timeout);
+	int n = b->pd->ops->offer(b->pd, b->s, m.blob, sizeof(m.blob));
 
-	if (port < 0)
-		return port;
-	if (random_bytes(b->token, sizeof(b->token)))
-		return -EIO;
+	if (port < 0 || n < 0)
+		return port < 0 ? port : n;
 	memcpy(m.session, hello->session, sizeof(m.session));
 	memcpy(m.token, b->token, sizeof(m.token));
-	memcpy(b->session, hello->session, sizeof(b->session));
 	m.recv_mode = (uint8_t)b->attr.recv_mode;
 	m.features = b->features & hello->features;
 	m.port = (uint16_t)port;
-	m.blob_len = (uint16_t)b->pd->ops->offer(b->s, m.blob, sizeof(m.blob));
+	m.blob_len = (uint16_t)n;
 	return nmti_msg_send(b->src.fd, buf, nmti_select_encode(&m, buf, sizeof(buf)), 0);
+}
+
+/* What was agreed on with offer O. */
+static int agree(struct nmti_boot *b, const struct nmti_hello *hello, const struct nmti_offer *o)
+{
+	b->pd = offered(b->s->dom, o->name);
+	b->features = nmti_features(&b->attr);
+	b->features |= b->pd->ops->data_socket ? NMTI_FEAT_DATA_SOCKET : 0;
+	b->rails = rails_of(b->pd, &b->attr);
+	b->rails = o->rails < b->rails ? o->rails : b->rails;
+	b->peer_mode = hello->recv_mode;
+	memcpy(b->session, hello->session, sizeof(b->session));
+	return random_bytes(b->token, sizeof(b->token));
+}
+
+/* Wait for the data socket, or for the client on a path of the provider's own. */
+static int await_path(struct nmti_boot *b, const struct nmti_offer *o)
+{
+	if (b->pd->ops->data_socket) {
+		nmti_list_add_tail(&b->node, &b->s->dom->boots);
+		return 0;
+	}
+	b->step = BOOT_PATH;
+	return take_path(b, -1, o->blob, o->blob_len);
 }
 
 static void refuse(struct nmti_boot *b, enum nmt_reason why)
@@ -419,19 +502,21 @@ int nmti_boot_server(struct nmt_stream *s, const struct nmt_stream_attr *attr, i
 	b->src.ready = control_ready;
 	b->in.magic = true;
 	b->step = BOOT_JOIN;
+	b->server = true;
 	snprintf(b->name, sizeof(b->name), "accepted peer");
 	if (attr->mode != NMT_MODE_NEGOTIATED) /* else inherited from the listener */
 		nmti_socket_control(fd, attr);
-	nmti_list_add_tail(&b->node, &s->dom->boots);
 	rc = nmti_timer_set(s->dom, &b->timer, nmti_deadline(attr->handshake_timeout));
 	why = rc ? NMT_WHY_BUSY : nmti_choose(s->dom, attr, hello, &index);
 	if (why) {
 		refuse(b, why);
 		return 0;
 	}
-	b->pd = offered(s->dom, hello->offer[index].name);
-	b->features = nmti_features(attr) | NMTI_FEAT_DATA_SOCKET;
-	rc = send_select(b, hello, index);
+	rc = agree(b, hello, &hello->offer[index]);
+	if (!rc)
+		rc = await_path(b, &hello->offer[index]);
+	if (!rc)
+		rc = send_select(b, hello, index);
 	if (!rc)
 		rc = nmti_watch(s->dom, &b->src, NMTI_SOCK_EVENTS);
 	if (rc)
@@ -451,7 +536,7 @@ void nmti_boot_join(struct nmti_boot *b, int fd)
 		nmti_boot_fail(b, rc, NMT_WHY_PATH, "options of the data socket");
 		return;
 	}
-	rc = take_path(b, fd);
+	rc = take_path(b, fd, NULL, 0);
 	if (rc)
 		nmti_boot_fail(b, rc, NMT_WHY_PATH, "data socket");
 }

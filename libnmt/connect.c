@@ -139,7 +139,7 @@ static int bind_local(struct nmti_boot *b, int fd, int family)
 static int start(struct nmti_boot *b, const struct nmti_addr *addr)
 {
 	struct nmt_stream *s = b->s;
-	int fd = nmti_socket(s->ctx, addr->ss.ss_family, &b->attr, s->dom->pd[0].device);
+	int fd = nmti_socket(s->ctx, addr->ss.ss_family, &b->attr, nmti_netdev(s->dom));
 	int rc;
 
 	if (fd < 0)

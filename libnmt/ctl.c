@@ -3,6 +3,9 @@
  * The control channel of an open negotiated stream: the orderly end of each direction (FIN), the
  * end of the whole stream (after FIN, ABORT with NMT_WHY_CLOSED: "I take no more"), a broken end
  * (ABORT with any other reason). At most one of each is ever sent, so its window cannot close.
+ *
+ * Providers without data sockets have the FIN in band: the channel carries ABORT, and what the
+ * provider says of its path.
  */
 #include <linux/sockios.h>
 #include <stdlib.h>
@@ -16,15 +19,18 @@
 #define FIN_GRACE (INT64_C(5) * NMTI_NSEC)
 #define CTL_MSG_MAX (NMTI_MSG_HDR_LEN + 16)
 #define CTL_BUF (2 * CTL_MSG_MAX) /* FIN and ABORT */
+#define PATH_BUF 512              /* RESUME and ABORT */
 
 struct nmti_ctl {
 	struct nmt_stream *s;
 	struct nmti_source src; /* fd -1: lost or done */
 	struct nmti_timer grace;
 	bool peer_fin, peer_gone, own_fin, bye;
+	bool inband;            /* no data socket */
+	bool done;              /* CLOSED was told by nmti_done() */
 	struct nmti_fin fin;    /* the peer's */
 	struct nmti_inbox in;
-	uint8_t buf[CTL_BUF];
+	uint8_t buf[];          /* CTL_BUF or PATH_BUF */
 };
 
 static void ctl_drop(struct nmti_ctl *c)
@@ -53,13 +59,26 @@ static void ctl_fail(struct nmti_ctl *c, int err, const char *what)
 	ctl_drop(c);
 }
 
+static void peer_gone(struct nmti_ctl *c)
+{
+	c->peer_gone = true;
+	if (c->inband)
+		c->s->ops->peer_done(c->s);
+	c->s->tx_ready = true; /* a send that waits finds out */
+	nmti_tell(c->s);
+}
+
 /* The channel is gone. That is in order once both directions have ended. */
 static void ctl_lost(struct nmti_ctl *c)
 {
-	if (c->peer_gone || (c->peer_fin && c->own_fin))
+	if (c->inband && c->done && !c->peer_gone && !c->bye) {
+		ctl_drop(c); /* the peer went without a word: it needed nothing more */
+		peer_gone(c);
+	} else if (c->peer_gone || (c->peer_fin && c->own_fin)) {
 		ctl_drop(c);
-	else
+	} else {
 		ctl_fail(c, -ECONNRESET, "control channel lost");
+	}
 }
 
 static void rx_again(struct nmt_stream *s)
@@ -87,21 +106,27 @@ static void on_abort(struct nmti_ctl *c, int len)
 
 	if (nmti_abort_decode(c->buf, (size_t)len, &m)) {
 		ctl_fail(c, -EPROTO, "bad ABORT on the control channel");
-	} else if (m.reason != NMT_WHY_CLOSED || !c->peer_fin) {
+	} else if (m.reason != NMT_WHY_CLOSED || !(c->peer_fin || c->inband)) {
 		ctl_fail(c, -ECONNRESET, nmt_reason_str(m.reason));
 	} else {
-		c->peer_gone = true;
-		c->s->tx_ready = true; /* a send that waits finds out */
-		nmti_tell(c->s);
+		peer_gone(c);
 	}
+}
+
+static void on_path(struct nmti_ctl *c, int len)
+{
+	if (!c->s->ops->peer_path || c->s->ops->peer_path(c->s, c->buf, (uint32_t)len))
+		ctl_fail(c, -EPROTO, "bad word about the path on the control channel");
 }
 
 static void on_message(struct nmti_ctl *c, int len, uint16_t type)
 {
-	if (type == NMTI_MSG_FIN)
+	if (type == NMTI_MSG_FIN && !c->inband)
 		on_fin(c, len);
 	else if (type == NMTI_MSG_ABORT && !c->peer_gone)
 		on_abort(c, len);
+	else if ((type == NMTI_MSG_RESUME || type == NMTI_MSG_PATH_DOWN) && c->inband)
+		on_path(c, len);
 	else
 		ctl_fail(c, -EPROTO, "unexpected message on the control channel");
 }
@@ -137,21 +162,23 @@ static void grace_over(struct nmti_timer *t)
 
 int nmti_ctl_open(struct nmt_stream *s, int fd, const void *bytes, size_t len)
 {
-	struct nmti_ctl *c = calloc(1, sizeof(*c));
+	uint32_t cap = s->ops->data_socket ? CTL_BUF : PATH_BUF;
+	struct nmti_ctl *c = calloc(1, sizeof(*c) + cap);
 	int rc;
 
-	rc = !c ? -ENOMEM : len > sizeof(c->buf) ? -EPROTO : 0;
+	rc = !c ? -ENOMEM : len > cap ? -EPROTO : 0;
 	if (rc) {
 		close(fd);
 		free(c);
 		return rc;
 	}
 	c->in.buf = c->buf;
-	c->in.cap = sizeof(c->buf);
+	c->in.cap = cap;
+	c->inband = !s->ops->data_socket;
 	c->in.magic = true;
 	c->in.have = (uint32_t)len;
 	memcpy(c->buf, bytes, len);
-	s->memory += sizeof(*c);
+	s->memory += (uint32_t)sizeof(*c) + cap;
 	c->s = s;
 	c->src.fd = fd;
 	c->src.ready = ctl_ready;
@@ -191,15 +218,36 @@ static void send_abort(struct nmti_ctl *c, uint16_t reason)
 
 void nmti_ctl_abort(struct nmt_stream *s, uint16_t reason)
 {
-	send_abort(s->ctl, reason);
+	if (!s->ctl->done) /* else the peer knows that it is over, and in order */
+		send_abort(s->ctl, reason);
 	ctl_drop(s->ctl);
 }
 
 void nmti_ctl_bye(struct nmt_stream *s)
 {
-	if (!s->ctl->bye)
+	if (!s->ctl->bye && !s->ctl->done)
 		send_abort(s->ctl, NMT_WHY_CLOSED);
 	s->ctl->bye = true;
+}
+
+void nmti_done(struct nmt_stream *s)
+{
+	if (!s->ctl || s->ctl->done)
+		return;
+	s->ctl->done = true;
+	send_abort(s->ctl, NMT_WHY_CLOSED);
+}
+
+void nmti_path_tell(struct nmt_stream *s, const void *msg, int len)
+{
+	if (s->ctl)
+		ctl_send(s->ctl, msg, len, 0);
+}
+
+/* The connection that goes with the stream, for its addresses; -1: none. */
+int nmti_ctl_fd(const struct nmt_stream *s)
+{
+	return s->ctl ? s->ctl->src.fd : -1;
 }
 
 bool nmti_ctl_drained(struct nmt_stream *s)

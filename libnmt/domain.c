@@ -58,6 +58,12 @@ struct nmt_pdomain *nmti_raw_provider(struct nmt_domain *dom)
 	return NULL;
 }
 
+/* The device of a provider without data sockets is no network device. */
+const char *nmti_netdev(const struct nmt_domain *dom)
+{
+	return dom->pd[0].ops->data_socket ? dom->pd[0].device : "";
+}
+
 static int open_named(struct nmt_domain *dom, const char *spec)
 {
 	char name[NMT_NAME_MAX], why[128] = "";

@@ -155,6 +155,8 @@ struct nmt_domain {
 
 /* The provider of DOM for raw streams, or NULL. */
 struct nmt_pdomain *nmti_raw_provider(struct nmt_domain *dom);
+/* The network device that sockets of DOM are bound to; empty: none. */
+const char *nmti_netdev(const struct nmt_domain *dom);
 /* Wait up to TIMEOUT (NMT_FOREVER) for sources and timers, run them, and work lists. -EINTR. */
 int nmti_progress(struct nmt_domain *dom, int64_t timeout);
 int nmti_reactor_init(struct nmt_domain *dom);
@@ -288,5 +290,6 @@ void nmti_ctl_abort(struct nmt_stream *s, uint16_t reason);
 void nmti_ctl_bye(struct nmt_stream *s); /* orderly: this side takes no more */
 bool nmti_ctl_drained(struct nmt_stream *s);
 bool nmti_ctl_peer_gone(const struct nmt_stream *s);
+int nmti_ctl_fd(const struct nmt_stream *s);
 
 #endif

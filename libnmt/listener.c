@@ -93,7 +93,7 @@ static int bind_one(struct nmt_domain *dom, const struct nmti_addr *addr,
 		    const struct nmt_stream_attr *a)
 {
 	int on = 1, v6only = !!(a->flags & NMT_STREAM_V6ONLY), rc;
-	int fd = nmti_socket(dom->ctx, addr->ss.ss_family, a, dom->pd[0].device);
+	int fd = nmti_socket(dom->ctx, addr->ss.ss_family, a, nmti_netdev(dom));
 
 	if (fd < 0)
 		return fd;

@@ -130,11 +130,12 @@ static int spin(struct nmt_domain *dom, int64_t until,
  */
 static int sleep_until(struct nmt_domain *dom, int64_t now, int64_t deadline)
 {
+	bool idle = may_sleep(dom); /* may set timers */
 	int64_t next = nmti_min64(deadline, nmti_timers_next(dom));
 	int64_t timeout = next == INT64_MAX ? -1 : next > now ? next - now : 0;
 	int rc;
 
-	if (!may_sleep(dom))
+	if (!idle)
 		timeout = 0;
 	if (timeout)
 		dom->stat.sleeps++;

@@ -4,7 +4,8 @@
  *
  * Each stream has a reserve that nobody else can take, and a share that it cannot exceed. Cells
  * beyond the reserves come out of one shared budget. Memory follows demand: a reserve costs
- * address space only once it is used.
+ * address space only once it is used. A provider whose peers write into memory takes slabs of its
+ * streams' own; their cells count as others do.
  */
 #include <stdlib.h>
 
@@ -20,8 +21,10 @@
 #define RETRY_NS INT64_C(100000000)
 
 struct nmti_slab {
-	struct nmti_slab *next;
+	struct nmti_slab *next; /* of the domain's own */
 	struct nmt_mr *mr;
+	struct nmti_cell *free; /* of a stream's own slab */
+	uint32_t count;
 	struct nmti_cell cell[];
 };
 
@@ -63,29 +66,27 @@ void nmti_pool_fini(struct nmt_domain *dom)
 	free(dom->staging);
 }
 
-static void slab_cut(struct nmti_pool *pool, struct nmti_slab *slab, uint32_t count)
+/* Put the cells of a slab on a list. */
+static void slab_cut(struct nmti_pool *pool, struct nmti_slab *slab, struct nmti_cell **list)
 {
-	while (count--) {
-		struct nmti_cell *cell = &slab->cell[count];
+	for (uint32_t i = slab->count; i--;) {
+		struct nmti_cell *cell = &slab->cell[i];
 
 		cell->mr = slab->mr;
-		cell->offset = (uint64_t)count * pool->cell_size;
-		cell->next = pool->free;
-		pool->free = cell;
+		cell->offset = (uint64_t)i * pool->cell_size;
+		cell->next = *list;
+		*list = cell;
 	}
 }
 
-static int pool_grow(struct nmt_domain *dom)
+static struct nmti_slab *slab_alloc(struct nmt_domain *dom, uint32_t count)
 {
 	struct nmti_pool *pool = &dom->pool;
-	uint32_t count = (uint32_t)(SLAB_BYTES / pool->cell_size);
-	struct nmti_slab *slab;
+	struct nmti_slab *slab = calloc(1, sizeof(*slab) + count * sizeof(slab->cell[0]));
 	int rc;
 
-	count = count ? count : 1;
-	slab = calloc(1, sizeof(*slab) + count * sizeof(slab->cell[0]));
 	if (!slab)
-		return -ENOMEM;
+		return NULL;
 	rc = nmti_mr_new(dom->ctx, nmti_mem_kind(dom->ctx, pool->kind),
 			 (size_t)count * pool->cell_size, NMT_ACCESS_ALL, &slab->mr);
 	if (rc) {
@@ -93,12 +94,24 @@ static int pool_grow(struct nmt_domain *dom)
 			 nmt_strerror(rc));
 		free(slab);
 		nmti_timer_set(dom, &pool->retry, nmti_now() + RETRY_NS);
-		return rc;
+		return NULL;
 	}
+	slab->count = count;
+	pool->cells += count;
+	return slab;
+}
+
+static int pool_grow(struct nmt_domain *dom)
+{
+	struct nmti_pool *pool = &dom->pool;
+	uint32_t count = (uint32_t)(SLAB_BYTES / pool->cell_size);
+	struct nmti_slab *slab = slab_alloc(dom, count ? count : 1);
+
+	if (!slab)
+		return -ENOMEM;
 	slab->next = pool->slabs;
 	pool->slabs = slab;
-	pool->cells += count;
-	slab_cut(pool, slab, count);
+	slab_cut(pool, slab, &pool->free);
 	return 0;
 }
 
@@ -117,27 +130,19 @@ uint32_t nmti_cell_size(const struct nmt_domain *dom)
 	return dom->pool.cell_size;
 }
 
-static bool may_take(struct nmt_stream *s)
+bool nmti_cell_may(const struct nmt_stream *s)
 {
-	struct nmti_pool *pool = &s->dom->pool;
+	const struct nmti_pool *pool = &s->dom->pool;
 
 	if (s->held < s->tune.pool_reserve)
 		return true;
 	return s->held < s->tune.pool_share && pool->shared < pool->shared_max;
 }
 
-struct nmti_cell *nmti_cell_get(struct nmt_stream *s)
+static struct nmti_cell *cell_take(struct nmt_stream *s, struct nmti_cell *cell)
 {
 	struct nmti_pool *pool = &s->dom->pool;
-	struct nmti_cell *cell;
 
-	if (!may_take(s) || (!pool->free && pool_grow(s->dom))) {
-		s->stalled = true;
-		s->stat.stall_memory++;
-		return NULL;
-	}
-	cell = pool->free;
-	pool->free = cell->next;
 	cell->refs = 1;
 	cell->owner = s;
 	if (s->held++ >= s->tune.pool_reserve)
@@ -146,15 +151,43 @@ struct nmti_cell *nmti_cell_get(struct nmt_stream *s)
 	return cell;
 }
 
+static void cell_drop(struct nmt_stream *s, struct nmti_cell *cell)
+{
+	struct nmti_pool *pool = &s->dom->pool;
+	struct nmti_cell **list = cell->slab ? &cell->slab->free : &pool->free;
+
+	if (--s->held >= s->tune.pool_reserve)
+		pool->shared--;
+	pool->held--;
+	cell->owner = NULL;
+	cell->next = *list;
+	*list = cell;
+}
+
+struct nmti_cell *nmti_cell_get(struct nmt_stream *s)
+{
+	struct nmti_pool *pool = &s->dom->pool;
+	struct nmti_cell *cell;
+
+	if (!nmti_cell_may(s) || (!pool->free && pool_grow(s->dom))) {
+		s->stalled = true;
+		s->stat.stall_memory++;
+		return NULL;
+	}
+	cell = pool->free;
+	pool->free = cell->next;
+	return cell_take(s, cell);
+}
+
 /* The stream may receive again; one that waits only for shared memory holds its own reserve, so
  * that its next release comes from itself. */
 static void unstall(struct nmt_stream *s)
 {
-	if (!s->stalled || !may_take(s))
+	if (!s->stalled || !nmti_cell_may(s))
 		return;
 	s->stalled = false;
 	s->rx_told = false;
-	if (s->posted)
+	if (s->posted || (s->ops && !s->ops->data_socket))
 		nmti_work(s);
 	nmti_tell(s);
 }
@@ -162,17 +195,61 @@ static void unstall(struct nmt_stream *s)
 void nmti_cell_put(struct nmti_cell *cell)
 {
 	struct nmt_stream *s = cell->owner;
-	struct nmti_pool *pool = &s->dom->pool;
 
 	if (--cell->refs)
 		return;
-	if (--s->held >= s->tune.pool_reserve)
-		pool->shared--;
-	pool->held--;
-	cell->owner = NULL;
-	cell->next = pool->free;
-	pool->free = cell;
+	cell_drop(s, cell);
 	unstall(s);
+}
+
+/* ---- slabs of one stream ---- */
+
+struct nmti_slab *nmti_slab_new(struct nmt_stream *s, uint32_t count)
+{
+	struct nmti_slab *slab = slab_alloc(s->dom, count);
+
+	if (!slab)
+		return NULL;
+	slab_cut(&s->dom->pool, slab, &slab->free);
+	for (uint32_t i = 0; i < count; i++)
+		slab->cell[i].slab = slab;
+	return slab;
+}
+
+void nmti_slab_free(struct nmt_stream *s, struct nmti_slab *slab)
+{
+	for (uint32_t i = 0; i < slab->count; i++)
+		if (slab->cell[i].owner)
+			cell_drop(s, &slab->cell[i]);
+	if (__atomic_load_n(&slab->mr->busy, __ATOMIC_ACQUIRE)) {
+		/* Lent bytes are being sent on another stream: keep it as long as the domain. */
+		slab->next = s->dom->pool.slabs;
+		s->dom->pool.slabs = slab;
+		return;
+	}
+	s->dom->pool.cells -= slab->count;
+	nmti_mr_free(slab->mr);
+	free(slab);
+}
+
+struct nmti_cell *nmti_slab_get(struct nmt_stream *s, struct nmti_slab *slab)
+{
+	struct nmti_cell *cell = slab->free;
+
+	if (!cell || !nmti_cell_may(s))
+		return NULL;
+	slab->free = cell->next;
+	return cell_take(s, cell);
+}
+
+struct nmt_mr *nmti_slab_mr(const struct nmti_slab *slab)
+{
+	return slab->mr;
+}
+
+bool nmti_slab_has(const struct nmti_slab *slab)
+{
+	return slab->free;
 }
 
 void *nmti_staging(struct nmt_domain *dom, size_t *len)

@@ -41,9 +41,9 @@ static void no_close(struct nmt_pdomain *pd)
 	(void)pd;
 }
 
-static int no_offer(struct nmt_stream *s, void *blob, uint32_t cap)
+static int no_offer(struct nmt_pdomain *pd, const struct nmt_stream *s, void *blob, uint32_t cap)
 {
-	(void)s, (void)blob, (void)cap;
+	(void)pd, (void)s, (void)blob, (void)cap;
 	return 0;
 }
 
@@ -178,7 +178,7 @@ static int abi_check(const struct nmt_provider_ops *ops)
 	if (ops->abi != NMT_PROVIDER_ABI || ops->size != sizeof(*ops))
 		return -EPROTONOSUPPORT;
 	if (!ops->name || !ops->attach || !ops->shutdown || !ops->close_stream || !ops->abort ||
-	    !ops->detach)
+	    !ops->detach || (!ops->data_socket && !ops->peer_done))
 		return -EINVAL;
 	return 0;
 }

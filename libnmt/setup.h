@@ -36,6 +36,7 @@ enum nmti_boot_step {
 	BOOT_JOINED,   /* client: JOIN is sent, waits for CONFIRM */
 	BOOT_JOIN,     /* server: SELECT is sent, waits for JOIN */
 	BOOT_CONFIRM,  /* server: CONFIRM is sent, waits for the client's */
+	BOOT_PATH,     /* both: the provider brings a path of its own up */
 };
 
 /* A stream being set up. Freed when it is open. */
@@ -56,6 +57,10 @@ struct nmti_boot {
 	struct nmt_pdomain *pd;
 	uint8_t session[16], token[16];
 	uint64_t features;
+	uint16_t rails;            /* agreed on */
+	uint8_t peer_mode;         /* enum nmt_recv_mode of the peer */
+	bool server;
+	bool up, peer_up;          /* CONFIRM was sent; has come */
 	struct nmti_inbox in;
 	uint8_t inbuf[NMTI_MSG_MAX];
 };

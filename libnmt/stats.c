@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a stream or a domain says of itself: counters, state, options. */
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "internal.h"
 
@@ -100,6 +101,22 @@ static void put_text(char *out, size_t size, const char *text)
 	snprintf(out, size, "%s", text);
 }
 
+/* A path without a socket is known by its control channel's addresses. */
+static void put_addrs(const struct nmt_stream *s, struct nmt_stream_info *info)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	int fd = nmti_ctl_fd(s);
+
+	if (fd < 0)
+		return;
+	if (!getsockname(fd, (struct sockaddr *)&ss, &len))
+		nmti_addr_format(&ss, info->local, sizeof(info->local));
+	len = sizeof(ss);
+	if (!getpeername(fd, (struct sockaddr *)&ss, &len))
+		nmti_addr_format(&ss, info->peer, sizeof(info->peer));
+}
+
 int nmt_stream_info(const struct nmt_stream *s, struct nmt_stream_info *user)
 {
 	struct nmt_stream_info info = NMT_STREAM_INFO_INIT;
@@ -123,6 +140,8 @@ int nmt_stream_info(const struct nmt_stream *s, struct nmt_stream_info *user)
 		put_text(info.device, sizeof(info.device),
 			 s->pd->device[0] ? s->pd->device : "any");
 		info.caps = s->ops->caps;
+		if (!s->ops->data_socket)
+			put_addrs(s, &info);
 	}
 	if (s->priv)
 		s->ops->info(s, &info);

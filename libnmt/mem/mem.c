@@ -102,6 +102,7 @@ static struct nmt_mr *mr_new(struct nmt_ctx *ctx, size_t size, uint32_t access)
 	mr->size = size;
 	mr->access = access;
 	nmti_list_init(&mr->node);
+	nmti_list_init(&mr->maps);
 	return mr;
 }
 
@@ -135,8 +136,22 @@ int nmti_mr_new(struct nmt_ctx *ctx, const struct nmt_mem_ops *ops, size_t size,
 	return 0;
 }
 
+static void maps_gone(struct nmt_mr *mr)
+{
+	struct nmti_list *node;
+
+	pthread_mutex_lock(&mr->ctx->lock);
+	while ((node = nmti_list_pop(&mr->maps))) {
+		struct nmti_map *map = nmti_container(node, struct nmti_map, node);
+
+		map->gone(map);
+	}
+	pthread_mutex_unlock(&mr->ctx->lock);
+}
+
 void nmti_mr_free(struct nmt_mr *mr)
 {
+	maps_gone(mr);
 	if (mr->ops->free)
 		mr->ops->free(mr);
 	free(mr);
@@ -207,6 +222,20 @@ int nmt_mr_import(struct nmt_ctx *ctx, int fd, uint64_t offset, size_t size, uin
 		return rc;
 	}
 	return mr_publish(mr, out);
+}
+
+void nmti_mr_map(struct nmt_mr *mr, struct nmti_map *map)
+{
+	pthread_mutex_lock(&mr->ctx->lock);
+	nmti_list_add_tail(&map->node, &mr->maps);
+	pthread_mutex_unlock(&mr->ctx->lock);
+}
+
+void nmti_mr_unmap(struct nmt_ctx *ctx, struct nmti_map *map)
+{
+	pthread_mutex_lock(&ctx->lock);
+	nmti_list_del(&map->node);
+	pthread_mutex_unlock(&ctx->lock);
 }
 
 int nmt_mr_close(struct nmt_mr *mr)

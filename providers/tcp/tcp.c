@@ -158,6 +158,7 @@ const struct nmt_provider_ops nmti_provider_tcp = {
 	.default_mode = NMT_MODE_RAW,
 	.max_rails = 1,
 	.stream_size = sizeof(struct tcp_stream),
+	.data_socket = true,
 	.query = nmti_tcp_query,
 	.open = tcp_open,
 	.attach = tcp_attach,

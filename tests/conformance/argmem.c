@@ -106,7 +106,7 @@ static void t_bad_stream_attributes(struct env *env)
 	attr.recv_mode = 99;
 	expect_attr(env, &attr, -EINVAL);
 	attr = env_attr(env);
-	attr.rails = 2;
+	attr.rails = 17;
 	expect_attr(env, &attr, -EOPNOTSUPP);
 }
 

@@ -322,7 +322,7 @@ static void t_end_of_stream_ends_waitall(struct env *env)
 const struct test tests_blocking[] = {
 	TEST(t_blocking_connect_and_accept, T_HOST | T_POOL),
 	TEST(t_blocking_connect_refused, T_HOST),
-	TEST(t_blocking_send_takes_all, T_HOST | T_POOL),
+	TEST(t_blocking_send_takes_all, T_HOST | T_POOL | T_BUFFER),
 	TEST(t_blocking_recv_waits, T_POOL | T_HOST),
 	TEST(t_waitall_waits_for_all, T_POOL | T_HOST),
 	TEST(t_dontwait_never_waits, T_HOST | T_POOL),

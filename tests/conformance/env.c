@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sim.h"
 #include "suite.h"
 
 #define EVENTS 16
@@ -61,6 +62,8 @@ struct nmt_ctx *env_context(struct env *env)
 		attr.log_level = NMT_LOG_NONE + 1;
 	assert_ok(env, nmt_ctx_open(&attr, &ctx));
 	assert_ok(env, opaque_add(ctx));
+	if (!strncmp(env->cfg->spec, "sim", 3))
+		assert_ok(env, sim_add(ctx));
 	if (env->suite->fault)
 		assert_ok(env, faults_add(ctx, fault_find(env->suite->fault)));
 	return ctx;

@@ -276,7 +276,7 @@ const struct test tests_listen[] = {
 	TEST(t_closing_a_listener_resets_what_waits, T_HOST),
 	TEST(t_many_connections_at_once, T_HOST),
 	TEST(t_reuseport_shares_a_port, T_HOST),
-	TEST(t_either_serves_both, T_HOST | T_STREAM | T_NEGOTIATED | T_POOL),
+	TEST(t_either_serves_both, T_KERNEL | T_HOST | T_STREAM | T_NEGOTIATED | T_POOL),
 	TEST(t_raw_peer_is_any_tcp_program, T_HOST | T_RAW),
 	TEST(t_silent_peer_is_dropped, T_HOST | T_NEGOTIATED),
 	TESTS_END,

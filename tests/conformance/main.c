@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "sim.h"
 #include "suite.h"
 
 #define TESTS_MAX 256
@@ -202,6 +203,8 @@ static int try_config(struct nmt_ctx *ctx, const struct config *cfg)
 	struct nmt_mr *mr;
 	int ret = opaque_add(ctx);
 
+	if (!ret && !strncmp(cfg->spec, "sim", 3))
+		ret = sim_add(ctx);
 	if (!ret)
 		ret = config_mr(ctx, cfg, 1, NMT_ACCESS_ALL, &mr);
 	if (ret)

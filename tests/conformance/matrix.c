@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The configurations: every combination that a row of matrix.def allows, with its name. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mem/dmabuf.h"
@@ -67,9 +68,11 @@ static bool fill(struct config *c, unsigned int r, unsigned int m, unsigned int 
 	if (!(rows[r].modes & modes[m].mask) || !(rows[r].recvs & recvs[v].mask) ||
 	    !(rows[r].kinds & kinds[k].mask))
 		return false;
-	*c = (struct config){ .spec = rows[r].spec, .mode = modes[m].mode,
-			      .records = modes[m].records, .recv = recvs[v].recv,
-			      .kind = kinds[k].kind };
+	*c = (struct config){ .mode = modes[m].mode, .records = modes[m].records,
+			      .recv = recvs[v].recv, .kind = kinds[k].kind, .rails = 1 };
+	snprintf(c->spec, sizeof(c->spec), "%.*s", (int)strcspn(rows[r].spec, "@"), rows[r].spec);
+	if (strchr(rows[r].spec, '@'))
+		c->rails = (uint32_t)atoi(strchr(rows[r].spec, '@') + 1);
 	snprintf(c->name, sizeof(c->name), "%s.%s.%s.%s", rows[r].spec, modes[m].name,
 		 recvs[v].name, kinds[k].name);
 	return true;
@@ -102,6 +105,17 @@ static unsigned int kind_has(const struct config *c)
 	return T_OPAQUE;
 }
 
+static bool in_kernel(const struct config *c)
+{
+	return !strcmp(c->spec, "tcp") || !strcmp(c->spec, "auto");
+}
+
+/* Whoever writes into the peer's memory needs some to be there, and slots for notices. */
+static bool buffers(const struct config *c)
+{
+	return in_kernel(c) || (c->recv == NMT_RECV_POOL && !strstr(c->spec, "tiny"));
+}
+
 unsigned int config_has(const struct config *c)
 {
 	unsigned int has = kind_has(c);
@@ -109,5 +123,7 @@ unsigned int config_has(const struct config *c)
 	has |= c->recv == NMT_RECV_POOL ? T_POOL : T_POSTED;
 	has |= c->mode == NMT_MODE_RAW ? T_RAW : T_NEGOTIATED;
 	has |= c->records ? T_RECORDS : T_STREAM;
+	has |= in_kernel(c) ? T_KERNEL : 0;
+	has |= buffers(c) ? T_BUFFER : 0;
 	return has;
 }

@@ -9,6 +9,7 @@ struct nmt_stream_attr env_attr(const struct env *env)
 	struct nmt_stream_attr attr = NMT_STREAM_ATTR_INIT;
 
 	attr.mode = env->cfg->mode;
+	attr.rails = env->cfg->rails;
 	attr.recv_mode = env->cfg->recv;
 	attr.flags = env->cfg->records ? NMT_STREAM_RECORDS : 0;
 	attr.linger = 4 * SEC;

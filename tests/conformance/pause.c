@@ -178,8 +178,8 @@ static void t_killed_peer_is_reset(struct env *env)
 }
 
 const struct test tests_pause[] = {
-	TEST_MS(t_stopped_server_keeps_the_stream, T_HOST, PAUSE_MS + 5000),
-	TEST_MS(t_stopped_client_keeps_the_stream, T_HOST, PAUSE_MS + 5000),
-	TEST(t_killed_peer_is_reset, T_HOST | T_NEGOTIATED),
+	TEST_MS(t_stopped_server_keeps_the_stream, T_HOST | T_KERNEL, PAUSE_MS + 5000),
+	TEST_MS(t_stopped_client_keeps_the_stream, T_HOST | T_KERNEL, PAUSE_MS + 5000),
+	TEST(t_killed_peer_is_reset, T_HOST | T_NEGOTIATED | T_KERNEL),
 	TESTS_END,
 };

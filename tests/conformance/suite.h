@@ -43,7 +43,8 @@
 
 struct config {
 	char name[64];
-	const char *spec;
+	char spec[32];
+	uint32_t rails;
 	enum nmt_mode mode;
 	bool records;
 	enum nmt_recv_mode recv;
@@ -63,6 +64,8 @@ unsigned int config_has(const struct config *c); /* T_* that hold */
 #define T_STREAM 32u /* no records */
 #define T_HOST 64u   /* plain host memory: the memory kind does not matter to the test */
 #define T_CPU 128u   /* memory that the CPU can touch */
+#define T_KERNEL 512u /* the bytes travel on sockets of the kernel */
+#define T_BUFFER 1024u /* bytes are taken for the peer before it posts or is polled */
 #define T_OPAQUE 256u /* memory that it cannot touch, or only by nmt_mr_read and _write */
 
 struct env;

@@ -176,7 +176,7 @@ const struct test tests_variants[] = {
 	TEST(t_small_queues_and_buffers, 0),
 	TEST(t_1024_buffers_in_a_call, T_POOL),
 	TEST(t_receive_of_length_zero, T_POOL),
-	TEST(t_provider_on_a_device, T_HOST),
+	TEST(t_provider_on_a_device, T_KERNEL | T_HOST),
 	TEST(t_socket_in_another_loop, T_RAW | T_POOL),
 	TESTS_END,
 };

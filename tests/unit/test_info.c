@@ -37,7 +37,8 @@ static void open_fake(struct unit *u, uint32_t rank)
 {
 	struct nmt_provider_ops ops = {
 		.abi = NMT_PROVIDER_ABI, .size = sizeof(ops), .name = "fake", .rank = rank,
-		.caps = NMT_CAP_NEGOTIATED | NMT_CAP_RAILS, .query = query, .attach = no_attach,
+		.caps = NMT_CAP_NEGOTIATED | NMT_CAP_RAILS, .query = query, .data_socket = true,
+		.attach = no_attach,
 		.shutdown = no_shutdown, .close_stream = nothing, .abort = nothing,
 		.detach = nothing,
 	};

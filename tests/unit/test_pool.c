@@ -363,6 +363,64 @@ static void move(struct unit *u, enum nmt_mem_kind to, enum nmt_mem_kind from)
 }
 
 /* Longer than the staging memory, between kinds that the CPU can or cannot reach. */
+/* Cells of a stream's own slab: neighbours in one region, counted as others, and back to the slab. */
+static void test_slab(void **state)
+{
+	struct nmti_cell *cell[4];
+	struct nmti_slab *slab;
+	struct nmt_stream *s;
+	struct unit u;
+
+	(void)state;
+	open_pool(&u, 8);
+	s = stream(&u, 1, 3);
+	slab = nmti_slab_new(s, 4);
+	assert_non_null(slab);
+	assert_int_equal(nmti_slab_mr(slab)->size, 4 * CELL);
+	assert_int_equal(u.dom->pool.cells, 4);
+	for (int i = 0; i < 3; i++) {
+		cell[i] = nmti_slab_get(s, slab);
+		assert_non_null(cell[i]);
+		assert_ptr_equal(cell[i]->mr, nmti_slab_mr(slab));
+		assert_int_equal(cell[i]->offset, i * CELL);
+	}
+	assert_true(nmti_slab_has(slab));
+	assert_false(nmti_cell_may(s));
+	assert_null(nmti_slab_get(s, slab)); /* beyond the share */
+	assert_int_equal(u.dom->pool.held, 3);
+	assert_int_equal(u.dom->pool.shared, 2);
+	nmti_cell_put(cell[1]);
+	assert_null(u.dom->pool.free);
+	assert_ptr_equal(nmti_slab_get(s, slab), cell[1]);
+	nmti_slab_free(s, slab); /* with what is taken */
+	assert_int_equal(u.dom->pool.held, 0);
+	assert_int_equal(u.dom->pool.shared, 0);
+	assert_int_equal(u.dom->pool.cells, 0);
+	nmti_stream_free(s);
+	unit_close(&u);
+}
+
+/* Bytes of it that are being sent, by another stream, stay where they are. */
+static void test_slab_in_use(void **state)
+{
+	struct nmti_slab *slab;
+	struct nmt_stream *s;
+	struct nmt_mr *mr;
+	struct unit u;
+
+	(void)state;
+	open_pool(&u, 8);
+	s = stream(&u, 1, 3);
+	slab = nmti_slab_new(s, 2);
+	mr = nmti_slab_mr(slab);
+	nmti_mr_hold(mr);
+	nmti_slab_free(s, slab);
+	memset(nmti_mr_cpu(mr, 0), 1, 2 * CELL);
+	nmti_mr_drop(mr);
+	nmti_stream_free(s);
+	unit_close(&u);
+}
+
 static void test_move(void **state)
 {
 	struct unit u;
@@ -387,6 +445,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_references),
 	cmocka_unit_test(test_unstall),
 	cmocka_unit_test(test_no_memory),
+	cmocka_unit_test(test_slab),
+	cmocka_unit_test(test_slab_in_use),
 	cmocka_unit_test(test_move),
 };
 

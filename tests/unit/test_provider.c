@@ -37,6 +37,7 @@ static struct nmt_provider_ops minimal(const char *name)
 		.caps = NMT_CAP_RAW,
 		.max_rails = 1,
 		.default_mode = NMT_MODE_RAW,
+		.data_socket = true,
 		.attach = nothing_attach,
 		.shutdown = nothing_shutdown,
 		.close_stream = nothing,
@@ -179,7 +180,7 @@ static void test_defaults_answer(void **state)
 	nmti_provider_defaults(&ops);
 	assert_int_equal(ops.query(NULL, NULL, NULL), 0);
 	assert_int_equal(ops.open(NULL), 0);
-	assert_int_equal(ops.offer(NULL, NULL, 0), 0);
+	assert_int_equal(ops.offer(NULL, NULL, NULL, 0), 0);
 	assert_int_equal(ops.send(NULL, NULL, 0, 0), -EOPNOTSUPP);
 	assert_int_equal(ops.recv(NULL, NULL, 0, 0, NULL), -EOPNOTSUPP);
 	assert_int_equal(ops.send_mr(NULL, NULL, 0, 0, 0), -EOPNOTSUPP);

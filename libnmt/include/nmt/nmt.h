@@ -317,6 +317,9 @@ struct nmt_stream_attr {
 	const char *congestion;   /* TCP_CONGESTION */
 	const char *bind_device;  /* SO_BINDTODEVICE; the spec's device when NULL */
 	const char *local_addr;   /* connect: bind to this address and port first */
+
+	/* A deadline as above: how long a lost path may be away (NMT_CAP_RESUME); 30 s. */
+	int64_t recovery_timeout;
 };
 #define NMT_STREAM_ATTR_INIT NMT_SIZED_(nmt_stream_attr)
 

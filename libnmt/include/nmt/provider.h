@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define NMT_PROVIDER_ABI 1
+#define NMT_PROVIDER_ABI 2
 
 /* Circular list with a head, as in the kernel. */
 struct nmti_list {
@@ -38,6 +38,7 @@ struct nmt_mr {
 	struct nmt_ctx *ctx;
 	const struct nmt_mem_ops *ops;
 	struct nmti_list node;  /* in the context, under its lock */
+	struct nmti_list maps;  /* struct nmti_map, the same */
 	void *cpu;              /* where the CPU sees byte 0; NULL: it does not */
 	uint64_t dev;           /* device address, for kinds that have one */
 	size_t size;
@@ -95,6 +96,18 @@ static inline void *nmti_mr_cpu(const struct nmt_mr *mr, uint64_t offset)
 {
 	return mr->cpu ? (char *)mr->cpu + offset : NULL;
 }
+
+/*
+ * What a device knows of a region, beyond single operations. GONE is called when the region closes,
+ * on any thread, under the context's lock: it only makes a note of it.
+ */
+struct nmti_map {
+	struct nmti_list node;
+	void (*gone)(struct nmti_map *map);
+};
+void nmti_mr_map(struct nmt_mr *mr, struct nmti_map *map);
+/* Of a region that is not gone, or is: no GONE runs any more when this returns. */
+void nmti_mr_unmap(struct nmt_ctx *ctx, struct nmti_map *map);
 
 static inline void nmti_mr_hold(struct nmt_mr *mr)
 {
@@ -173,7 +186,7 @@ struct nmti_tuning {
 	uint32_t pool_reserve, pool_share; /* cells */
 	uint32_t send_depth, recv_depth;
 	uint32_t zerocopy_min;
-	int64_t send_timeout, recv_timeout, linger;
+	int64_t send_timeout, recv_timeout, linger, recovery;
 };
 
 /*
@@ -257,6 +270,16 @@ int nmti_peer_fin(struct nmt_stream *s, uint64_t rx_offset, uint64_t rx_records)
 void nmti_send_fin(struct nmt_stream *s, uint64_t tx_offset, uint64_t records, bool last);
 
 /*
+ * Providers without data sockets have the end of a direction in band, and tell the core when the
+ * whole stream is done: all that this side sent was received, and it takes no more. Told to the
+ * peer once; its own word comes by ops->peer_done. No-op when the channel is gone.
+ */
+void nmti_done(struct nmt_stream *s);
+
+/* A message of the path (RESUME, PATH_DOWN; whole, of bootwire.h) on the control channel. */
+void nmti_path_tell(struct nmt_stream *s, const void *msg, int len);
+
+/*
  * Header in front of each run of payload on a data socket with records (docs/wire.md). LEN 0 only
  * with EOR. nmti_rec_get: -EPROTO when HDR is none.
  */
@@ -270,6 +293,7 @@ struct nmti_cell {
 	uint64_t offset;    /* of the cell in its region */
 	struct nmti_cell *next;
 	struct nmt_stream *owner;
+	struct nmti_slab *slab;
 	uint32_t refs;      /* loans, and one while the provider fills it */
 };
 
@@ -282,6 +306,20 @@ uint32_t nmti_cell_size(const struct nmt_domain *dom);
  */
 struct nmti_cell *nmti_cell_get(struct nmt_stream *s);
 void nmti_cell_put(struct nmti_cell *cell); /* drop one reference */
+
+/*
+ * COUNT cells for one stream alone, in one region of pool memory: what is made known to its peer
+ * holds no bytes of another stream. Cells are taken and put as others, and come back to their slab.
+ * nmti_slab_new: NULL: no memory (a log line). nmti_slab_get: NULL as nmti_cell_get, or none of it
+ * is free. nmti_slab_free: takes back what the provider holds of it; no cell of it is lent.
+ */
+struct nmti_slab *nmti_slab_new(struct nmt_stream *s, uint32_t count);
+void nmti_slab_free(struct nmt_stream *s, struct nmti_slab *slab);
+struct nmti_cell *nmti_slab_get(struct nmt_stream *s, struct nmti_slab *slab);
+struct nmt_mr *nmti_slab_mr(const struct nmti_slab *slab);
+bool nmti_slab_has(const struct nmti_slab *slab); /* a free cell */
+/* Whether the stream's reserve and share allow another cell now. */
+bool nmti_cell_may(const struct nmt_stream *s);
 
 /*
  * Lend LEN bytes at POS of a cell: fills FRAG and takes a reference. -ENOMEM.
@@ -304,8 +342,11 @@ void *nmti_staging(struct nmt_domain *dom, size_t *len);
 struct nmti_path {
 	int fd;             /* connected, non-blocking; the provider's from now on. -1: none */
 	bool server;        /* this side accepted */
+	uint8_t recv_mode;  /* enum nmt_recv_mode of the peer */
+	uint16_t rails;     /* to bring up */
 	const void *blob;   /* of the peer */
 	uint32_t blob_len;
+	const uint8_t *token; /* 16 bytes that both ends know, and nobody else */
 };
 
 /* A receive as small as this makes its stream the one to look at while spinning. */
@@ -322,6 +363,8 @@ struct nmt_provider_ops {
 	uint32_t default_mode; /* NMT_MODE_RAW or NMT_MODE_NEGOTIATED */
 	uint32_t max_rails;
 	size_t stream_size;    /* bytes of stream->priv */
+	bool data_socket;      /* the bytes of a stream travel on a TCP connection of their own */
+	const void *below;     /* of the provider: its ops are made out of these */
 
 	/* -- discovery -- */
 
@@ -338,19 +381,24 @@ struct nmt_provider_ops {
 	int (*progress)(struct nmt_pdomain *pd);
 	/* Before sleep: arm completion interrupts. -EAGAIN: something came, progress again. NULL: 0. */
 	int (*arm)(struct nmt_pdomain *pd);
-	/* Make a region known to the device; *HANDLE is kept by the core until unmap. NULL: nothing to do. */
-	int (*map)(struct nmt_pdomain *pd, struct nmt_mr *mr, void **handle);
-	void (*unmap)(struct nmt_pdomain *pd, struct nmt_mr *mr, void *handle);
 
 	/* -- set-up and tear-down of a stream -- */
 
-	/* Address blob for HELLO (client) or SELECT (server); returns its length. NULL: 0. */
-	int (*offer)(struct nmt_stream *s, void *blob, uint32_t cap);
+	/*
+	 * Address blob of a stream of PD for HELLO (client) or SELECT (server), before attach; may be
+	 * asked for more than once. Its length, or a negative errno: not offered. NULL: 0.
+	 */
+	int (*offer)(struct nmt_pdomain *pd, const struct nmt_stream *s, void *blob, uint32_t cap);
 	/*
 	 * Bring the path up. Ends, now or later, with nmti_path_up(). Takes path->fd over also when
-	 * it fails. Kernel providers get the data socket, RMA providers the peer's blob.
+	 * it fails. With data_socket it gets the socket, else the peer's blob; then nmti_path_up()
+	 * comes later, and on the server attach comes before the client gets the answer.
 	 */
 	int (*attach)(struct nmt_stream *s, const struct nmti_path *path);
+	/* Without data_socket. The peer needs the path no more: see nmti_done(). */
+	void (*peer_done)(struct nmt_stream *s);
+	/* Without data_socket. A message of the path. 0 or -EPROTO. NULL: none is expected. */
+	int (*peer_path)(struct nmt_stream *s, const void *msg, uint32_t len);
 	/* End a direction: SHUT_WR after all that was accepted; SHUT_RD: discard. */
 	int (*shutdown)(struct nmt_stream *s, int how);
 	/*

@@ -41,6 +41,7 @@ static const struct nmt_provider_ops ops = {
 	.default_mode = NMT_MODE_RAW,
 	.max_rails = 1,
 	.stream_size = 8,
+	.data_socket = true,
 	.attach = attach,
 	.shutdown = end,
 	.close_stream = stop,

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The adapter's table of ops, its part of a domain, completions, and the turn of a stream. */
+#include <stdlib.h>
+
+#include "rma/rma_int.h"
+
+#define BATCH 32      /* completions of one call */
+#define BATCHES 16    /* calls in a turn of the domain */
+
+/* ---- domain ------------------------------------------------------------------------------- */
+
+static int rma_open(struct nmt_pdomain *pd)
+{
+	struct rma_dom *rd = calloc(1, sizeof(*rd));
+	int rc;
+
+	if (!rd)
+		return -ENOMEM;
+	rd->pd = pd;
+	rd->ops = pd->ops->below;
+	rc = rd->ops->open(pd, pd->device, &rd->lim, &rd->dev);
+	if (rc) {
+		free(rd);
+		return rc;
+	}
+	pd->priv = rd;
+	return 0;
+}
+
+static void rma_close(struct nmt_pdomain *pd)
+{
+	struct rma_dom *rd = pd->priv;
+
+	nmti_rma_regs_fini(rd);
+	rd->ops->close(rd->dev);
+	free(rd);
+}
+
+/* ---- completions -------------------------------------------------------------------------- */
+
+static void on_written(struct rma_rail *rail, uint64_t number)
+{
+	struct rma_stream *rs = rail->rs;
+
+	rs->queue_full = false;
+	nmti_win_complete(rs->w, rail->index, rail->run_of[number & rs->send_mask]);
+}
+
+static void on_imm(struct rma_rail *rail, const struct nmti_rma_wc *wc)
+{
+	struct rma_stream *rs = rail->rs;
+	int rc = nmti_win_arrived(rs->w, rail->index, wc->imm, wc->len);
+
+	if (rc)
+		nmti_rma_protocol(rs, rc, "a run that breaks the protocol");
+}
+
+static void on_message(struct rma_rail *rail, const struct nmti_rma_wc *wc)
+{
+	struct rma_stream *rs = rail->rs;
+	int rc = rail->index ? -EPROTO : nmti_win_ctrl_put(rs->w, wc->data, wc->len);
+
+	if (rc)
+		nmti_rma_protocol(rs, rc, "a control message that breaks the protocol");
+	rs->stop_check = true;
+	nmti_rma_usable(rs);
+}
+
+static void on_event(const struct nmti_rma_wc *wc)
+{
+	struct rma_rail *rail = wc->owner;
+	struct rma_stream *rs = rail->rs;
+	bool open = rs->path == PATH_UP || rs->path == PATH_CONNECTING;
+
+	switch (wc->event) {
+	case NMTI_RMA_CONNECTED:
+		nmti_rma_connected(rail);
+		break;
+	case NMTI_RMA_WRITTEN:
+		on_written(rail, wc->number);
+		break;
+	case NMTI_RMA_IMM:
+		if (open || rs->path == PATH_FENCING)
+			on_imm(rail, wc);
+		break;
+	case NMTI_RMA_MESSAGE:
+		if (open || rs->path == PATH_FENCING)
+			on_message(rail, wc);
+		break;
+	case NMTI_RMA_DRAINED:
+		nmti_rma_drained(rail);
+		break;
+	default:
+		nmti_rma_failed(rail, wc->status, wc->text);
+	}
+	nmti_work(rs->s);
+}
+
+int nmti_rma_progress(struct nmt_pdomain *pd)
+{
+	struct rma_dom *rd = pd->priv;
+	struct nmti_rma_wc wc[BATCH];
+	int n, sum = 0;
+
+	for (int i = 0; i < BATCHES; i++) {
+		n = rd->ops->poll(rd->dev, wc, BATCH);
+		for (int k = 0; k < n; k++)
+			on_event(&wc[k]);
+		sum += n;
+		if (n < BATCH)
+			break;
+	}
+	if (__atomic_load_n(&rd->stale, __ATOMIC_RELAXED))
+		nmti_rma_regs_sweep(rd);
+	return sum;
+}
+
+static int rma_arm(struct nmt_pdomain *pd)
+{
+	struct rma_dom *rd = pd->priv;
+
+	return rd->ops->arm(rd->dev);
+}
+
+/* ---- a stream's turn ---------------------------------------------------------------------- */
+
+static bool rma_work(struct nmt_stream *s, uint32_t budget)
+{
+	struct rma_stream *rs = rma_of(s);
+	bool more = false;
+
+	if (s->error) {
+		nmti_rma_break(rs);
+		return false;
+	}
+	nmti_rma_rx_news(rs);
+	if (s->posted && !s->posting)
+		more = nmti_rma_posts_run(rs, budget);
+	if (rs->tx)
+		nmti_rma_completed(rs);
+	if (rs->path == PATH_UP) {
+		more |= nmti_rma_pump(rs, budget);
+		nmti_rma_refill(rs);
+		nmti_rma_ctrl(rs);
+	}
+	if (rs->tx) /* what needed nothing to be sent */
+		nmti_rma_completed(rs);
+	nmti_rma_end_step(rs);
+	return more && s->state < NMTI_STATE_CLOSED;
+}
+
+static int rma_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
+{
+	struct rma_stream *rs = rma_of(s);
+	int n = rs->tx ? nmti_rma_tx_reap(rs, ev, max) : 0;
+
+	return n + (rs->posts ? nmti_rma_posts_reap(rs, ev + n, max - n) : 0);
+}
+
+static int rma_shutdown(struct nmt_stream *s, int how)
+{
+	struct rma_stream *rs = rma_of(s);
+
+	if (how == SHUT_WR)
+		rs->fin_due = true;
+	else
+		nmti_rma_posts_cancel(rs);
+	if (rs->path == PATH_UP)
+		nmti_rma_pump(rs, s->dom->budget);
+	nmti_work(s);
+	return 0;
+}
+
+/* ---- observation -------------------------------------------------------------------------- */
+
+static uint32_t waits_of(const struct rma_stream *rs)
+{
+	if (rs->queue_full || rs->wait == NMTI_WIN_DEPTH)
+		return NMT_WAIT_QUEUE;
+	if (!nmti_rma_unsent(rs))
+		return 0;
+	return rs->wait == NMTI_WIN_CREDIT ? NMT_WAIT_CREDIT : NMT_WAIT_WINDOW;
+}
+
+static uint64_t unsent_bytes(const struct rma_tx *tx)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = tx->cur; i != tx->tail; i++)
+		sum += tx->chunk[i & tx->mask].len;
+	return sum - tx->done;
+}
+
+static uint64_t unacked_bytes(const struct rma_stream *rs)
+{
+	uint64_t done = nmti_win_done(rs->w), sum = 0;
+	const struct rma_tx *tx = rs->tx;
+
+	for (uint32_t i = tx->head; i != tx->cur; i++)
+		if (tx->chunk[i & tx->mask].run > done)
+			sum += tx->chunk[i & tx->mask].len;
+	return sum + tx->done;
+}
+
+static void rma_info(const struct nmt_stream *s, struct nmt_stream_info *info)
+{
+	const struct rma_stream *rs = rma_of(s);
+
+	if (!rs->w)
+		return;
+	info->rails = rs->nrails;
+	info->caps = rs->rd->lim.caps;
+	if (!s->records)
+		info->caps &= ~NMT_CAP_RECORDS;
+	if (s->state == NMT_STATE_OPEN)
+		info->waits |= waits_of(rs);
+	if (rs->tx) {
+		info->unsent = unsent_bytes(rs->tx);
+		info->unacked = unacked_bytes(rs);
+	}
+	if (rs->path == PATH_UP && rs->rd->ops->describe)
+		rs->rd->ops->describe(rs->rails[0].ep, info);
+}
+
+/* ---- the table ---------------------------------------------------------------------------- */
+
+void nmti_rma_provider(const struct nmti_rma_ops *rma, struct nmt_provider_ops *out)
+{
+	*out = (struct nmt_provider_ops){
+		.abi = NMT_PROVIDER_ABI,
+		.size = sizeof(*out),
+		.name = rma->name,
+		.caps = rma->caps | NMT_CAP_NEGOTIATED | NMT_CAP_RECORDS,
+		.rank = rma->rank,
+		.default_mode = NMT_MODE_NEGOTIATED,
+		.max_rails = rma->max_rails,
+		.stream_size = sizeof(struct rma_stream),
+		.below = rma,
+		.query = rma->query,
+		.open = rma_open,
+		.close = rma_close,
+		.progress = nmti_rma_progress,
+		.arm = rma_arm,
+		.offer = nmti_rma_offer,
+		.attach = nmti_rma_attach,
+		.peer_done = nmti_rma_peer_done,
+		.peer_path = nmti_rma_peer_path,
+		.shutdown = rma_shutdown,
+		.close_stream = nmti_rma_close_stream,
+		.abort = nmti_rma_abort,
+		.detach = nmti_rma_detach,
+		.send = nmti_rma_send,
+		.recv = nmti_rma_recv,
+		.send_mr = nmti_rma_send_mr,
+		.recv_frags = nmti_rma_recv_frags,
+		.release = nmti_rma_release,
+		.recv_into = nmti_rma_recv_into,
+		.recv_cancel = nmti_rma_recv_cancel,
+		.flush = nmti_rma_flush,
+		.work = rma_work,
+		.reap = rma_reap,
+		.info = rma_info,
+	};
+}

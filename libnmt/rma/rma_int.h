@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Inside of the adapter that makes a stream provider of remote writes, for rma*.c:
+ *
+ * rma.c       ops table, domain, progress, the work of a stream, options
+ * rma_reg.c   memory that the device knows: registrations of regions, bounce memory
+ * rma_path.c  rails: brought up, lost, fenced, resumed; the end of a stream
+ * rma_tx.c    sending: the queue of operations
+ * rma_run.c   runs made of it, posted, taken back by a resume
+ * rma_rx.c    receiving in pool mode: slabs, loans, copying calls
+ * rma_post.c  posted receives, in both receive modes
+ *
+ * The window (window.h) has the state of the protocol. Here are the memory that it speaks of and
+ * the queue pairs that it never sees.
+ */
+#ifndef NMTI_RMA_INT_H
+#define NMTI_RMA_INT_H
+
+#include "internal.h"
+#include "rma/rma.h"
+#include "rma/window.h"
+
+/* ---- domain ------------------------------------------------------------------------------- */
+
+#define RMA_BUCKETS 64u
+
+/* A region as the device knows it: for reading only, and for the peer to write to. */
+struct rma_reg {
+	struct nmti_map map;
+	struct rma_reg *next;  /* in its bucket */
+	struct rma_dom *rd;
+	struct nmt_mr *mr;     /* atomic. NULL: the region is closed */
+	uint32_t refs;         /* of streams that announced it */
+	uint8_t tried, have;   /* bit 0: for reading; bit 1: for the peer */
+	struct nmti_rma_reg at[2];
+};
+
+struct rma_dom {
+	struct nmt_pdomain *pd;
+	const struct nmti_rma_ops *ops;
+	struct nmti_rma_dev *dev;
+	struct nmti_rma_limits lim;
+	struct rma_reg *bucket[RMA_BUCKETS];
+	bool stale;            /* atomic: a region of the cache was closed */
+};
+
+/* rma_reg.c. The registration of a region, made when first used; NULL: it has to be staged. */
+struct rma_reg *nmti_rma_reg_get(struct rma_dom *rd, struct nmt_mr *mr, bool remote);
+void nmti_rma_reg_put(struct rma_reg *reg);
+void nmti_rma_regs_sweep(struct rma_dom *rd);
+void nmti_rma_regs_fini(struct rma_dom *rd);
+/* Host memory of the library that the device knows. -ENOMEM and what registering says. */
+struct rma_bounce {
+	struct nmt_mr *mr;
+	struct nmti_rma_reg reg;
+};
+int nmti_rma_bounce_new(struct rma_dom *rd, size_t len, bool remote, struct rma_bounce *b);
+void nmti_rma_bounce_free(struct rma_dom *rd, struct rma_bounce *b);
+
+/* ---- stream: rails ------------------------------------------------------------------------ */
+
+enum rma_path_state {
+	PATH_CONNECTING, /* some rail is not up yet */
+	PATH_UP,
+	PATH_FENCING,    /* lost: waits until its rails are drained */
+	PATH_LOST,       /* RESUME was sent, the peer's is to come */
+	PATH_GONE,       /* no rails any more, nor will there be */
+};
+
+struct rma_rail {
+	struct rma_stream *rs;
+	struct nmti_rma_ep *ep;
+	uint64_t *run_of;    /* by request number: the last run posted with it or before it */
+	uint64_t last_run;   /* number of the last one on it */
+	uint32_t unsignalled, unsignalled_bytes;
+	uint8_t index;
+	bool up, drained, held; /* held: MORE keeps requests back from the device */
+};
+
+/* ---- stream: sending ---------------------------------------------------------------------- */
+
+#define CHUNK_EOR 1u   /* a record ends behind it */
+#define CHUNK_OP 2u    /* an operation ends with it */
+#define CHUNK_LOST 4u  /* the peer did not take all of it */
+
+/* Bytes to send that lie in one piece. */
+struct rma_chunk {
+	struct nmt_mr *mr;              /* borrowed; NULL: copied into the ring */
+	const struct nmti_rma_reg *reg; /* of mr; NULL: staged */
+	uint64_t at;                    /* offset into mr, or position in the ring, modulo nothing */
+	uint64_t run;                   /* the last run that carries any of it */
+	uint32_t len;
+	uint32_t flags;
+};
+
+/* A borrowed send or a flush. */
+struct rma_op {
+	uint64_t cookie, len;
+	int status;
+	bool flush;
+};
+
+/* Where the sending stood behind a run, to go back there after a resume. */
+struct rma_place {
+	uint32_t chunk, done;
+};
+
+#define STAGE_BLOCKS 8u
+#define STAGE_BLOCK (32u << 10)
+
+/* Memory that the device cannot read goes through here, block by block. */
+struct rma_stage {
+	struct rma_bounce mem;
+	uint64_t run[STAGE_BLOCKS];  /* the last one that reads it */
+	uint32_t next;
+};
+
+/* A run that the window counts as posted and the device does not have yet. */
+struct rma_held {
+	struct nmti_run run;
+	struct nmti_rma_local from;
+	uint64_t number;
+};
+
+/* Rings: [head, cur) is sent, [cur, tail) waits. */
+struct rma_tx {
+	struct rma_bounce ring;
+	uint64_t ring_head, ring_tail;
+	struct rma_chunk *chunk;
+	uint32_t head, cur, tail, mask;
+	uint32_t done;               /* bytes of cur that were sent */
+	struct rma_op *op;
+	uint32_t op_head, op_done, op_tail, op_mask; /* [head, done) are to be told */
+	struct rma_place *log;       /* by run number */
+	struct rma_stage stage;
+
+	struct rma_held held[2];     /* the first rs->nheld */
+	bool refused;                /* an operation found no room since the last one finished */
+};
+
+/* ---- stream: receiving -------------------------------------------------------------------- */
+
+#define RMA_SLABS 16u
+#define RMA_REGIONS_POSTED (NMTI_WIN_REGIONS - RMA_SLABS)
+
+struct rma_slab {
+	struct nmti_slab *slab;
+	struct nmti_rma_reg reg;
+	struct rma_bounce shadow;    /* where the peer writes if the device cannot reach the slab */
+};
+
+enum post_state { POST_FREE, POST_WAITS, POST_DONE };
+
+struct rma_post {
+	struct nmt_mr *mr;
+	uint64_t offset, cookie;
+	size_t len, done;
+	struct rma_bounce bounce;    /* mr NULL: none is needed */
+	int status;
+	uint32_t ev_flags;
+	uint16_t opts, region;
+	uint8_t state;
+	bool placed;                 /* posted mode: it is a segment of the window */
+};
+
+/* A ring: [head, tail) are posted; those before next are finished. */
+struct rma_posts {
+	uint32_t head, next, tail, mask;
+	uint32_t ndone;
+	struct rma_post ring[];
+};
+
+/* Region ids RMA_SLABS and up: memory that the application posted. */
+struct rma_region {
+	struct rma_reg *reg;         /* NULL: free, or bounce memory */
+	struct nmti_rma_reg at;
+	uint64_t len;
+	uint32_t users;              /* posts */
+	bool told;                   /* in this epoch */
+};
+
+struct rma_rx {
+	struct rma_slab slab[RMA_SLABS];
+	uint32_t nslabs, cells;      /* cells of all slabs */
+	uint32_t segs, target;       /* cells in the window; how many there are to be */
+	uint32_t used;               /* bytes of the next piece that were given out */
+	struct nmti_cell *last;      /* the newest one in the window, or NULL */
+	bool end;                    /* the end of the stream was reached */
+	bool discard;                /* drop bytes up to the end of this record */
+	struct rma_region *region;
+	uint32_t nregions;
+};
+
+/* ---- stream ------------------------------------------------------------------------------- */
+
+struct rma_stream {
+	struct nmt_stream *s;
+	struct rma_dom *rd;
+	struct nmti_win *w;
+	struct rma_tx *tx;           /* NULL until something is sent */
+	struct rma_posts *posts;     /* NULL until the first nmt_recv_into */
+	struct rma_rail *rails;
+	uint8_t nrails, rails_max;
+	uint8_t path;                /* enum rma_path_state */
+	uint8_t wait;                /* enum nmti_win_wait: what sending waits for */
+	bool queue_full;             /* the device takes no more */
+	uint8_t nheld;               /* runs in tx->held */
+	bool fin_due, fin_sent, closing, done_sent, peer_done, over_told;
+	bool lost_bytes;             /* the peer closed before it took everything */
+	bool usable;                 /* epoch 0 is up, and the core knows */
+	bool resuming;               /* epoch 0 was up, and the path was lost since */
+	bool stop_check;             /* a control message came: a STOP may be owed */
+	bool server;
+	uint64_t last, fin_run;      /* number of the last run; of FIN */
+	uint16_t ctrl_len;           /* a control message that the device did not take */
+	struct rma_rx rx;
+	struct nmti_win_attr attr;
+	struct nmti_timer timer;     /* recovery, or the grace at the end */
+	struct nmti_timer retry;     /* before the next try to come back */
+	uint32_t attempts, send_mask;
+	uint64_t recoveries;
+	bool have_peer;              /* the peer's RESUME is in PEER */
+	struct nmti_resume peer;
+	uint8_t token[NMTI_RMA_TOKEN];
+	uint8_t ctrl[NMTI_CTRL_MAX];
+};
+
+static inline struct rma_stream *rma_of(const struct nmt_stream *s)
+{
+	return s->priv;
+}
+
+static inline uint32_t rma_pow2(uint32_t n)
+{
+	uint32_t p = 1;
+
+	while (p < n)
+		p *= 2;
+	return p;
+}
+
+/* rma.c */
+int nmti_rma_progress(struct nmt_pdomain *pd);
+
+/* rma_path.c */
+int nmti_rma_offer(struct nmt_pdomain *pd, const struct nmt_stream *s, void *blob, uint32_t cap);
+int nmti_rma_attach(struct nmt_stream *s, const struct nmti_path *path);
+void nmti_rma_connected(struct rma_rail *rail);
+void nmti_rma_usable(struct rma_stream *rs);
+void nmti_rma_failed(struct rma_rail *rail, int status, const char *text);
+void nmti_rma_drained(struct rma_rail *rail);
+int nmti_rma_peer_path(struct nmt_stream *s, const void *msg, uint32_t len);
+void nmti_rma_peer_done(struct nmt_stream *s);
+void nmti_rma_end_step(struct rma_stream *rs); /* close and done, as far as they go now */
+void nmti_rma_close_stream(struct nmt_stream *s);
+void nmti_rma_abort(struct nmt_stream *s);
+void nmti_rma_over(struct rma_stream *rs);     /* both ends are done */
+void nmti_rma_break(struct rma_stream *rs);    /* no rails any more: everything ends */
+void nmti_rma_path_late(struct nmti_timer *t);
+void nmti_rma_path_retry(struct nmti_timer *t);
+void nmti_rma_detach(struct nmt_stream *s);
+void nmti_rma_ctrl(struct rma_stream *rs);     /* send the control messages that are due */
+void nmti_rma_protocol(struct rma_stream *rs, int err, const char *what);
+
+/* rma_tx.c */
+int nmti_rma_tx_alloc(struct rma_stream *rs);
+ssize_t nmti_rma_send(struct nmt_stream *s, const struct iovec *iov, int n, int flags);
+int nmti_rma_send_mr(struct nmt_stream *s, const struct nmt_frag *frags, int n, int flags,
+		     uint64_t cookie);
+int nmti_rma_flush(struct nmt_stream *s, uint64_t cookie);
+void nmti_rma_completed(struct rma_stream *rs); /* give back what is complete */
+bool nmti_rma_unsent(const struct rma_stream *rs);
+/* Everything ends: what was sent and is not known to be complete, and what was not sent. */
+void nmti_rma_tx_end(struct rma_stream *rs, int sent, int unsent);
+void nmti_rma_tx_drop(struct rma_stream *rs); /* the peer takes no more */
+int nmti_rma_tx_reap(struct rma_stream *rs, struct nmt_event *ev, int max);
+void nmti_rma_tx_free(struct rma_stream *rs);
+
+/* rma_run.c */
+/* Post runs, BUDGET at most; true: there are more that could go now. */
+bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget);
+void nmti_rma_tx_rewind(struct rma_stream *rs); /* to where the window stands in a new epoch */
+
+/* rma_rx.c */
+void nmti_rma_refill(struct rma_stream *rs);   /* memory for the bytes to come */
+int nmti_rma_announce(struct rma_stream *rs);  /* all regions, in a new epoch; -ENOMEM */
+void nmti_rma_rx_news(struct rma_stream *rs);  /* runs arrived, or segments came back */
+void nmti_rma_rx_discard(struct rma_stream *rs);
+/* The next piece with bytes, or an end; of it USED bytes are gone already. */
+bool nmti_rma_piece(struct rma_stream *rs, struct nmti_piece *p);
+void nmti_rma_use(struct rma_stream *rs, const struct nmti_piece *p, uint32_t n);
+int nmti_rma_piece_move(struct rma_stream *rs, const struct nmti_piece *p, struct nmt_mr *mr,
+			uint64_t offset, uint32_t n);
+ssize_t nmti_rma_recv(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
+		      int *out_flags);
+int nmti_rma_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max);
+int nmti_rma_release(struct nmt_stream *s, const struct nmt_frag *frags, int n);
+void nmti_rma_rx_free(struct rma_stream *rs);
+
+/* rma_post.c */
+int nmti_rma_recv_into(struct nmt_stream *s, struct nmt_mr *mr, uint64_t offset, size_t len,
+		       int flags, uint64_t cookie);
+int nmti_rma_recv_cancel(struct nmt_stream *s, uint64_t cookie);
+bool nmti_rma_posts_run(struct rma_stream *rs, uint32_t budget); /* pool mode: gather */
+void nmti_rma_post_back(struct rma_stream *rs, uint64_t cookie); /* no one writes to it */
+void nmti_rma_posts_take(struct rma_stream *rs);  /* posted mode: what arrived in place */
+void nmti_rma_posts_cancel(struct rma_stream *rs); /* ask for all of them back */
+void nmti_rma_posts_end(struct rma_stream *rs, int status);
+int nmti_rma_posts_reap(struct rma_stream *rs, struct nmt_event *ev, int max);
+void nmti_rma_posts_free(struct rma_stream *rs);
+int nmti_rma_posts_announce(struct rma_stream *rs);
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The runs of a stream: the window says what may be written next, the device gets it.
+ *
+ * One run is held back until it is known whether another follows on its rail: only then can it say
+ * so (one doorbell for the burst), or ask for its completion as the last one. The window counts a
+ * run that is held back as posted.
+ */
+#include "rma/rma_int.h"
+
+#define SIGNAL_RUNS 16u
+#define SIGNAL_BYTES (32u << 10) /* of ring and stage, so that they never wait for a completion unasked */
+
+static struct rma_chunk *chunk_at(struct rma_tx *tx, uint32_t i)
+{
+	return &tx->chunk[i & tx->mask];
+}
+
+/* ---- to the device ------------------------------------------------------------------------ */
+
+/* Bytes of ours that the run keeps until it is complete. */
+static uint32_t kept(const struct rma_tx *tx, const struct rma_held *h)
+{
+	return h->from.reg == &tx->ring.reg || h->from.reg == &tx->stage.mem.reg ? h->run.len : 0;
+}
+
+static uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rail,
+			 const struct rma_held *h, bool more)
+{
+	uint32_t flags = more ? NMTI_RMA_MORE : NMTI_RMA_SIGNAL;
+
+	if (rail->unsignalled + 1 >= SIGNAL_RUNS ||
+	    rail->unsignalled_bytes + kept(rs->tx, h) >= SIGNAL_BYTES)
+		flags |= NMTI_RMA_SIGNAL;
+	if (h->from.addr && h->run.len <= rs->rd->lim.inline_max)
+		flags |= NMTI_RMA_INLINE;
+	return flags;
+}
+
+/* The older run that is held back goes. False: the device takes no more, or is lost. */
+static bool post_first(struct rma_stream *rs)
+{
+	struct rma_held *h = rs->tx->held;
+	struct rma_rail *rail = &rs->rails[h->run.rail];
+	bool more = rs->nheld > 1 && h[1].run.rail == h->run.rail;
+	uint32_t flags = flags_of(rs, rail, h, more);
+	uint64_t number;
+	int rc = rs->rd->ops->write(rail->ep, &h->from, h->run.remote, h->run.key, h->run.imm,
+				    flags, &number);
+
+	if (rc == -EAGAIN) {
+		rs->queue_full = true;
+		return false;
+	}
+	if (rc) {
+		nmti_rma_failed(rail, rc, "writing");
+		return false;
+	}
+	rail->held = flags & NMTI_RMA_MORE;
+	rail->unsignalled++;
+	rail->unsignalled_bytes += kept(rs->tx, h);
+	if (flags & NMTI_RMA_SIGNAL)
+		rail->unsignalled = rail->unsignalled_bytes = 0;
+	rail->last_run = rail->run_of[number & rs->send_mask] = h->number;
+	h[0] = h[1];
+	rs->nheld--;
+	return true;
+}
+
+static void ring_doorbells(struct rma_stream *rs)
+{
+	for (uint8_t i = 0; i < rs->nrails && rs->path == PATH_UP; i++) {
+		if (!rs->rails[i].held)
+			continue;
+		rs->rails[i].held = false;
+		rs->rd->ops->kick(rs->rails[i].ep);
+	}
+}
+
+/* ---- memory of a run ---------------------------------------------------------------------- */
+
+/* A free block of the stage, or -EAGAIN. */
+static int stage_block(struct rma_stream *rs)
+{
+	struct rma_stage *st = &rs->tx->stage;
+	int rc = 0;
+
+	if (!st->mem.mr)
+		rc = nmti_rma_bounce_new(rs->rd, STAGE_BLOCKS * STAGE_BLOCK, false, &st->mem);
+	if (rc)
+		return rc;
+	if (st->run[st->next] > nmti_win_done(rs->w))
+		return -EAGAIN;
+	return (int)st->next;
+}
+
+/* Copy LEN bytes of a chunk into the stage; the run that reads them gets the next number. */
+static int stage(struct rma_stream *rs, const struct rma_chunk *c, uint32_t len,
+		 struct nmti_rma_local *from)
+{
+	struct rma_stage *st = &rs->tx->stage;
+	int block = stage_block(rs), rc;
+	uint64_t at;
+
+	if (block < 0)
+		return block;
+	at = (uint64_t)block * STAGE_BLOCK;
+	rc = nmt_mr_read(c->mr, c->at + rs->tx->done, (char *)st->mem.mr->cpu + at, len);
+	if (rc)
+		return rc;
+	rs->s->stat.tx_copied += len;
+	*from = (struct nmti_rma_local){ (char *)st->mem.mr->cpu + at, &st->mem.reg, at, len };
+	st->run[block] = rs->last + 1;
+	st->next = (st->next + 1) % STAGE_BLOCKS;
+	return 0;
+}
+
+/* Where LEN bytes from tx->done of the chunk are. */
+static int locate(struct rma_stream *rs, const struct rma_chunk *c, uint32_t len,
+		  struct nmti_rma_local *from)
+{
+	struct rma_tx *tx = rs->tx;
+	uint64_t at = c->at + tx->done;
+
+	*from = (struct nmti_rma_local){ .len = 0 };
+	if (!len)
+		return 0;
+	if (!c->mr) {
+		at &= tx->ring.mr->size - 1;
+		*from = (struct nmti_rma_local){ (char *)tx->ring.mr->cpu + at, &tx->ring.reg, at,
+						 len };
+		return 0;
+	}
+	if (!c->reg)
+		return stage(rs, c, len, from);
+	*from = (struct nmti_rma_local){ nmti_mr_cpu(c->mr, at), c->reg, at, len };
+	return 0;
+}
+
+/* ---- from the window ---------------------------------------------------------------------- */
+
+static uint32_t left_of(const struct rma_stream *rs, const struct rma_chunk *c)
+{
+	uint32_t left = c->len - rs->tx->done;
+
+	return c->mr && !c->reg && left > STAGE_BLOCK ? STAGE_BLOCK : left;
+}
+
+/* The window counts RUN as posted; it is held back behind the others. */
+static void hold(struct rma_stream *rs, const struct nmti_run *run,
+		 const struct nmti_rma_local *from)
+{
+	struct rma_tx *tx = rs->tx;
+
+	rs->last = nmti_win_posted(rs->w, run);
+	tx->held[rs->nheld++] = (struct rma_held){ *run, *from, rs->last };
+	tx->log[rs->last & (rs->attr.tx_depth - 1)] = (struct rma_place){ tx->cur, tx->done };
+}
+
+static void chunk_passed(struct rma_tx *tx)
+{
+	tx->cur++;
+	tx->done = 0;
+}
+
+/* RUN takes bytes, or the end of a record, of chunk C. */
+static int take_data(struct rma_stream *rs, struct rma_chunk *c, const struct nmti_run *run)
+{
+	struct rma_tx *tx = rs->tx;
+	struct nmti_rma_local from;
+	int rc = locate(rs, c, run->len, &from);
+
+	if (rc)
+		return rc;
+	tx->done += run->len;
+	c->run = rs->last + 1;
+	if (tx->done == c->len && (run->eor || !(c->flags & CHUNK_EOR)))
+		chunk_passed(tx);
+	hold(rs, run, &from);
+	return 0;
+}
+
+static void take_empty(struct rma_stream *rs, const struct nmti_run *run)
+{
+	static const struct nmti_rma_local nowhere;
+
+	if (run->type == NMTI_RUN_TRUNC)
+		chunk_at(rs->tx, rs->tx->cur)->run = rs->last + 1;
+	hold(rs, run, &nowhere);
+}
+
+/* The peer takes no more of this record. What is dropped lives until the TRUNC is complete. */
+static void drop_record(struct rma_stream *rs)
+{
+	struct rma_tx *tx = rs->tx;
+	bool end = false;
+
+	while (!end && tx->cur != tx->tail) {
+		struct rma_chunk *c = chunk_at(tx, tx->cur);
+
+		end = c->flags & CHUNK_EOR;
+		c->run = rs->last;
+		chunk_passed(tx);
+	}
+	tx->log[rs->last & (rs->attr.tx_depth - 1)] = (struct rma_place){ tx->cur, tx->done };
+	if (end)
+		nmti_win_discarded(rs->w);
+}
+
+/* Chunks that are nothing to send: a flush, an empty run. */
+static void pass_empty(struct rma_stream *rs)
+{
+	struct rma_tx *tx = rs->tx;
+
+	while (tx->cur != tx->tail) {
+		struct rma_chunk *c = chunk_at(tx, tx->cur);
+
+		if (c->len || c->flags & CHUNK_EOR)
+			return;
+		c->run = rs->last;
+		chunk_passed(tx);
+	}
+}
+
+static enum nmti_win_wait next_run(struct rma_stream *rs, struct nmti_run *run)
+{
+	struct rma_tx *tx = rs->tx;
+	const struct rma_chunk *c;
+	uint32_t left;
+
+	pass_empty(rs);
+	if (tx->cur != tx->tail) {
+		c = chunk_at(tx, tx->cur);
+		left = left_of(rs, c);
+		return nmti_win_next(rs->w, left,
+				     c->flags & CHUNK_EOR && left == c->len - tx->done, run);
+	}
+	if (rs->stop_check) {
+		enum nmti_win_wait wait = nmti_win_next(rs->w, 0, false, run);
+
+		rs->stop_check = wait != NMTI_WIN_NOTHING;
+		if (wait != NMTI_WIN_NOTHING)
+			return wait;
+	}
+	if (rs->fin_due && !rs->fin_sent && !rs->peer_done)
+		return nmti_win_next_fin(rs->w, run);
+	return NMTI_WIN_NOTHING;
+}
+
+/* Hold the next run, if there is one. 0, 1: there is none now, < 0: failed. */
+static int hold_next(struct rma_stream *rs)
+{
+	struct rma_tx *tx = rs->tx;
+	struct nmti_run run;
+	int rc = 0;
+
+	for (;;) {
+		rs->wait = (uint8_t)next_run(rs, &run);
+		if (rs->wait != NMTI_WIN_DISCARD)
+			break;
+		if (tx->cur == tx->tail)
+			return 1;
+		drop_record(rs);
+	}
+	if (rs->wait != NMTI_WIN_GO)
+		return 1;
+	if (run.type == NMTI_RUN_DATA) {
+		rc = take_data(rs, chunk_at(tx, tx->cur), &run);
+		return rc == -EAGAIN ? 1 : rc;
+	}
+	take_empty(rs, &run);
+	if (run.type == NMTI_RUN_FIN) {
+		rs->fin_sent = true;
+		rs->fin_run = rs->last;
+	}
+	return 0;
+}
+
+/* Whether there is something to send; what sending needs is allocated then. */
+static bool wanted(struct rma_stream *rs)
+{
+	struct nmti_run run;
+
+	if (rs->tx)
+		return true;
+	if (!(rs->fin_due && !rs->fin_sent && !rs->peer_done) &&
+	    !(rs->stop_check && nmti_win_next(rs->w, 0, false, &run) == NMTI_WIN_GO))
+		return false;
+	if (!nmti_rma_tx_alloc(rs))
+		return true;
+	nmti_stream_fail(rs->s, -ENOMEM);
+	return false;
+}
+
+bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget)
+{
+	uint32_t n = 0;
+	int rc = 0;
+
+	if (!wanted(rs))
+		return false;
+	while (rs->path == PATH_UP && !rs->s->error) {
+		if (rs->nheld < 2 && n < budget && !rc) {
+			rc = hold_next(rs);
+			n += !rc;
+			if (!rc && rs->nheld < 2)
+				continue;
+		}
+		if (!rs->nheld || !post_first(rs))
+			break;
+	}
+	ring_doorbells(rs);
+	if (rc < 0) {
+		nmti_warn(rs->s->ctx, "%s: reading memory to send: %s", rs->s->ops->name,
+			  nmt_strerror(rc));
+		nmti_stream_fail(rs->s, rc);
+	}
+	return !rc && n == budget && !rs->queue_full;
+}
+
+/* ---- resume ------------------------------------------------------------------------------- */
+
+void nmti_rma_tx_rewind(struct rma_stream *rs)
+{
+	struct rma_tx *tx = rs->tx;
+	struct nmti_win_pos pos;
+	struct rma_place at;
+
+	nmti_win_tx_pos(rs->w, &pos);
+	rs->last = nmti_win_done(rs->w);
+	rs->fin_sent = pos.fin;
+	rs->fin_run = rs->last;
+	rs->stop_check = false;
+	if (!tx)
+		return;
+	at = tx->log[rs->last & (rs->attr.tx_depth - 1)];
+	if ((int32_t)(at.chunk - tx->head) < 0) /* given back already: what is behind it comes next */
+		at = (struct rma_place){ tx->head, 0 };
+	tx->cur = at.chunk;
+	tx->done = at.done;
+	memset(tx->stage.run, 0, sizeof(tx->stage.run));
+	if (rs->peer_done)
+		nmti_rma_tx_drop(rs);
+}

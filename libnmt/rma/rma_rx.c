@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Receiving into pool memory. The cells of a stream come from slabs of its own, each a region that
+ * the peer may write. A cell is a segment of the window until it is full and taken; runs of it are
+ * lent or copied out.
+ *
+ * Where the device cannot reach pool memory the peer writes to a shadow of the slab, and what is
+ * lent is copied over first.
+ */
+#include <stdlib.h>
+
+#include "rma/rma_int.h"
+
+#define WINDOW (4u << 20)  /* most bytes in the window */
+#define WINDOW_MIN (128u << 10)
+#define SLAB_MAX (4u << 20)
+#define SLAB_CELLS 32u
+
+static struct nmti_cell *cell_of(const struct nmti_piece *p)
+{
+	return (struct nmti_cell *)(uintptr_t)p->cookie;
+}
+
+/* ---- slabs -------------------------------------------------------------------------------- */
+
+/* To begin with: the reserve, or what a small window needs. */
+static uint32_t first_cells(const struct rma_stream *rs)
+{
+	uint32_t n = WINDOW_MIN / nmti_cell_size(rs->s->dom);
+
+	n = n ? n : 1;
+	return n < rs->s->tune.pool_reserve ? rs->s->tune.pool_reserve : n;
+}
+
+static uint32_t slab_cells(const struct rma_stream *rs)
+{
+	uint32_t n = rs->rx.cells, left = rs->s->tune.pool_share - rs->rx.cells;
+	uint32_t most = SLAB_MAX / nmti_cell_size(rs->s->dom);
+
+	if (!n)
+		n = first_cells(rs);
+	n = n < SLAB_CELLS ? n : SLAB_CELLS;
+	n = n < most || !most ? n : most;
+	n = n ? n : 1;
+	return n < left ? n : left;
+}
+
+static int announce_slab(struct rma_stream *rs, uint32_t i)
+{
+	const struct rma_slab *sl = &rs->rx.slab[i];
+	uint64_t len = nmti_slab_mr(sl->slab)->size;
+	int rc = 0;
+
+	for (uint8_t r = 0; r < rs->nrails && !rc; r++)
+		rc = nmti_win_region(rs->w, (uint16_t)i, r, sl->reg.base, len, sl->reg.key);
+	return rc;
+}
+
+static void slab_free(struct rma_stream *rs, struct rma_slab *sl)
+{
+	if (sl->shadow.mr)
+		nmti_rma_bounce_free(rs->rd, &sl->shadow);
+	else
+		rs->rd->ops->dereg(rs->rd->dev, &sl->reg);
+	nmti_slab_free(rs->s, sl->slab);
+}
+
+/* Make it known to the device, or a shadow of it. */
+static int slab_reg(struct rma_stream *rs, struct rma_slab *sl)
+{
+	struct nmt_mr *mr = nmti_slab_mr(sl->slab);
+	const char *why = NULL;
+	int rc = rs->rd->ops->reg(rs->rd->dev, mr, 0, mr->size, true, &sl->reg, &why);
+
+	if (!rc)
+		return 0;
+	if (!rs->rx.nslabs)
+		nmti_info(rs->s->ctx, "%s: receive memory of kind %s is staged: %s",
+			  rs->s->ops->name, mr->ops->name, why ? why : nmt_strerror(rc));
+	rc = nmti_rma_bounce_new(rs->rd, mr->size, true, &sl->shadow);
+	sl->reg = sl->shadow.reg;
+	return rc;
+}
+
+static struct rma_slab *slab_new(struct rma_stream *rs)
+{
+	struct rma_slab *sl = &rs->rx.slab[rs->rx.nslabs];
+	uint32_t count = slab_cells(rs);
+
+	if (rs->rx.nslabs == RMA_SLABS || !count)
+		return NULL;
+	*sl = (struct rma_slab){ .slab = nmti_slab_new(rs->s, count) };
+	if (!sl->slab)
+		return NULL;
+	if (slab_reg(rs, sl)) {
+		nmti_slab_free(rs->s, sl->slab);
+		return NULL;
+	}
+	if (announce_slab(rs, rs->rx.nslabs)) {
+		slab_free(rs, sl);
+		return NULL;
+	}
+	rs->rx.nslabs++;
+	rs->rx.cells += count;
+	return sl;
+}
+
+static struct nmti_cell *cell_get(struct rma_stream *rs, uint16_t *region)
+{
+	struct rma_rx *rx = &rs->rx;
+	uint32_t i = 0;
+
+	if (!nmti_cell_may(rs->s))
+		return NULL;
+	while (i < rx->nslabs && !nmti_slab_has(rx->slab[i].slab))
+		i++;
+	if (i == rx->nslabs && !slab_new(rs))
+		return NULL;
+	*region = (uint16_t)i;
+	return nmti_slab_get(rs->s, rx->slab[i].slab);
+}
+
+void nmti_rma_rx_free(struct rma_stream *rs)
+{
+	while (rs->rx.nslabs)
+		slab_free(rs, &rs->rx.slab[--rs->rx.nslabs]);
+	for (uint32_t i = 0; i < rs->rx.nregions; i++)
+		if (rs->rx.region[i].reg)
+			nmti_rma_reg_put(rs->rx.region[i].reg);
+	free(rs->rx.region);
+}
+
+/* ---- the window's memory ------------------------------------------------------------------ */
+
+static uint32_t target_max(const struct rma_stream *rs)
+{
+	uint32_t n = WINDOW / nmti_cell_size(rs->s->dom), share = rs->s->tune.pool_share;
+
+	n = n < 4 ? 4 : n;
+	return n < share ? n : share;
+}
+
+/* Cells that there are to be; in posted mode only to drop what comes after SHUT_RD. */
+static uint32_t target_of(struct rma_stream *rs)
+{
+	struct rma_rx *rx = &rs->rx;
+	uint32_t most = target_max(rs);
+
+	if (rs->s->posting)
+		return (rs->s->rx_shut || rs->closing) && !rs->s->posted;
+	if (!rx->target) {
+		rx->target = first_cells(rs);
+		rx->target = rx->target < most ? rx->target : most;
+	}
+	return rx->target;
+}
+
+static bool add_cell(struct rma_stream *rs)
+{
+	struct nmti_seg seg = { .len = nmti_cell_size(rs->s->dom) };
+	struct nmti_cell *cell = cell_get(rs, &seg.region);
+
+	if (!cell)
+		return false;
+	seg.offset = cell->offset;
+	seg.cookie = (uintptr_t)cell;
+	if (nmti_win_add(rs->w, &seg)) {
+		nmti_cell_put(cell);
+		return false;
+	}
+	rs->rx.segs++;
+	rs->rx.last = cell;
+	return true;
+}
+
+void nmti_rma_refill(struct rma_stream *rs)
+{
+	uint32_t target = target_of(rs);
+
+	while (rs->rx.segs < target && !rs->rx.end && nmti_win_room(rs->w)) {
+		if (!add_cell(rs)) {
+			/* The system has no memory: the pool will call again. */
+			rs->s->stalled |= !rs->rx.segs && nmti_cell_may(rs->s);
+			return;
+		}
+		rs->s->stalled = false;
+	}
+}
+
+int nmti_rma_announce(struct rma_stream *rs)
+{
+	int rc = nmti_rma_posts_announce(rs);
+
+	for (uint32_t i = 0; i < rs->rx.nslabs && !rc; i++)
+		rc = announce_slab(rs, i);
+	return rc;
+}
+
+/* A cell is no segment any more. */
+static void cell_done(struct rma_stream *rs, struct nmti_cell *cell)
+{
+	struct rma_rx *rx = &rs->rx;
+	uint64_t window = (uint64_t)rx->target * nmti_cell_size(rs->s->dom);
+
+	rx->segs--;
+	if (cell == rx->last)
+		rx->last = NULL;
+	nmti_cell_put(cell);
+	/* The peer has used up most of the window, and the application takes it away. */
+	if (nmti_win_unfilled(rs->w) <= window / 4 && rx->target < target_max(rs))
+		rx->target = 2 * rx->target < target_max(rs) ? 2 * rx->target : target_max(rs);
+}
+
+/* ---- pieces ------------------------------------------------------------------------------- */
+
+/* Segments that ended with no piece to tell it. */
+static void take_returned(struct rma_stream *rs)
+{
+	uint64_t cookie;
+
+	while (nmti_win_returned(rs->w, &cookie)) {
+		if (cookie & 1)
+			nmti_rma_post_back(rs, cookie);
+		else
+			cell_done(rs, (struct nmti_cell *)(uintptr_t)cookie);
+	}
+}
+
+static void take_fin(struct rma_stream *rs)
+{
+	nmti_win_take(rs->w);
+	rs->rx.end = true;
+	take_returned(rs);
+}
+
+bool nmti_rma_piece(struct rma_stream *rs, struct nmti_piece *p)
+{
+	if (!nmti_win_peek(rs->w, p))
+		return false;
+	if (!p->fin)
+		return true;
+	take_fin(rs);
+	return false;
+}
+
+void nmti_rma_use(struct rma_stream *rs, const struct nmti_piece *p, uint32_t n)
+{
+	struct rma_rx *rx = &rs->rx;
+
+	rx->used += n;
+	if (rx->used < p->len)
+		return;
+	rx->used = 0;
+	nmti_win_take(rs->w);
+	if (p->last)
+		cell_done(rs, cell_of(p));
+}
+
+/* Memory in which the bytes of CELL are; *AT: of its first byte. */
+static struct nmt_mr *landed(const struct rma_stream *rs, const struct nmti_cell *cell,
+			     uint64_t *at)
+{
+	*at = cell->offset;
+	for (uint32_t i = 0; i < rs->rx.nslabs; i++)
+		if (rs->rx.slab[i].slab == cell->slab && rs->rx.slab[i].shadow.mr)
+			return rs->rx.slab[i].shadow.mr;
+	return cell->mr;
+}
+
+int nmti_rma_piece_move(struct rma_stream *rs, const struct nmti_piece *p, struct nmt_mr *mr,
+			uint64_t offset, uint32_t n)
+{
+	uint64_t at;
+	const struct nmt_mr *src = landed(rs, cell_of(p), &at);
+
+	rs->s->stat.rx_copied += n;
+	return nmti_mr_move(rs->s->dom, mr, offset, src, at + p->offset + rs->rx.used, n);
+}
+
+/* Copy N bytes of a piece to CPU memory. */
+static int piece_read(struct rma_stream *rs, const struct nmti_piece *p, void *dst, uint32_t n,
+		      uint32_t skip)
+{
+	uint64_t at;
+	const struct nmt_mr *src = landed(rs, cell_of(p), &at);
+
+	return nmt_mr_read(src, at + p->offset + rs->rx.used + skip, dst, n);
+}
+
+void nmti_rma_rx_discard(struct rma_stream *rs)
+{
+	struct nmti_piece p;
+
+	while (nmti_rma_piece(rs, &p)) {
+		if (p.last && p.cookie & 1) {
+			nmti_win_take(rs->w);
+			nmti_rma_post_back(rs, p.cookie);
+		} else {
+			nmti_rma_use(rs, &p, p.len - rs->rx.used);
+		}
+	}
+}
+
+void nmti_rma_rx_news(struct rma_stream *rs)
+{
+	struct nmt_stream *s = rs->s;
+	struct nmti_piece p;
+
+	take_returned(rs);
+	if (s->posting && s->posted)
+		nmti_rma_posts_take(rs);
+	if (s->rx_shut || rs->closing) {
+		if (!s->posting || !s->posted)
+			nmti_rma_rx_discard(rs);
+		return;
+	}
+	if (s->posting)
+		nmti_rma_posts_take(rs);
+	if (s->rx_ready || !nmti_win_peek(rs->w, &p))
+		return;
+	s->rx_ready = true;
+	if (!s->rx_told)
+		nmti_tell(s);
+}
+
+/* What was taken may be worth telling the peer. */
+static void taken(struct rma_stream *rs)
+{
+	struct nmti_piece p;
+
+	rs->s->rx_ready = nmti_win_peek(rs->w, &p);
+	if (rs->path != PATH_UP)
+		return;
+	nmti_rma_refill(rs);
+	nmti_rma_ctrl(rs);
+	if (rs->rx.end)
+		nmti_work(rs->s);
+}
+
+/* Nothing is there to take: why. */
+static int nothing(struct rma_stream *rs)
+{
+	rs->s->rx_ready = false;
+	if (rs->rx.end)
+		return 0;
+	return rs->s->error ? rs->s->error : -EAGAIN;
+}
+
+/* ---- copying calls ------------------------------------------------------------------------ */
+
+struct copy {
+	const struct iovec *iov;
+	int n;
+	size_t at, done; /* into the first iovec; all told */
+};
+
+/* Copy from the piece as far as the buffers go. */
+static int copy_piece(struct rma_stream *rs, const struct nmti_piece *p, struct copy *c,
+		      uint32_t *got)
+{
+	uint32_t left = p->len - rs->rx.used;
+
+	*got = 0;
+	while (*got < left && c->n) {
+		size_t room = c->iov->iov_len - c->at;
+		uint32_t n = room < left - *got ? (uint32_t)room : left - *got;
+		int rc = n ? piece_read(rs, p, (char *)c->iov->iov_base + c->at, n, *got) : 0;
+
+		if (rc)
+			return rc;
+		*got += n;
+		c->at += n;
+		c->done += n;
+		if (c->at == c->iov->iov_len) {
+			c->iov++;
+			c->n--;
+			c->at = 0;
+		}
+	}
+	return 0;
+}
+
+static ssize_t peek(struct rma_stream *rs, struct copy *c, int *out_flags)
+{
+	struct nmti_piece p;
+	uint32_t got;
+	int rc;
+
+	if (!nmti_rma_piece(rs, &p))
+		return nothing(rs);
+	rc = copy_piece(rs, &p, c, &got);
+	if (!rc && p.eor && got == p.len - rs->rx.used)
+		*out_flags |= MSG_EOR;
+	return rc ? rc : (ssize_t)got;
+}
+
+/* Take pieces until the buffers are full or a record ends. 1: there was any. */
+static int copy_pieces(struct rma_stream *rs, struct copy *c, int *out_flags)
+{
+	struct nmti_piece p;
+	uint32_t got;
+	int any = 0, rc;
+
+	while (!(*out_flags & MSG_EOR) && nmti_rma_piece(rs, &p)) {
+		if (!c->n && p.len)
+			break;
+		rc = copy_piece(rs, &p, c, &got);
+		if (rc)
+			return rc;
+		if (p.eor && rs->rx.used + got == p.len)
+			*out_flags |= MSG_EOR;
+		nmti_rma_use(rs, &p, got);
+		rs->s->stat.rx_copied += got;
+		any = 1;
+	}
+	return any;
+}
+
+ssize_t nmti_rma_recv(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
+		      int *out_flags)
+{
+	struct rma_stream *rs = rma_of(s);
+	struct copy c = { .iov = iov, .n = n };
+	int rc;
+
+	if (rs->rx.end)
+		return nothing(rs);
+	if (flags & MSG_PEEK)
+		return peek(rs, &c, out_flags);
+	rc = copy_pieces(rs, &c, out_flags);
+	if (rc < 0)
+		return rc;
+	if (!rc)
+		return nothing(rs);
+	taken(rs);
+	return (ssize_t)c.done;
+}
+
+/* ---- loans -------------------------------------------------------------------------------- */
+
+/* The cell that an empty run is lent from; it has no bytes of it. */
+static struct nmti_cell *any_cell(struct rma_stream *rs)
+{
+	uint16_t region;
+	struct nmti_cell *cell;
+
+	if (rs->rx.last)
+		return rs->rx.last;
+	cell = cell_get(rs, &region);
+	return cell;
+}
+
+static int lend_empty(struct rma_stream *rs, struct nmt_frag *frag)
+{
+	struct nmti_cell *cell = any_cell(rs);
+	int rc;
+
+	if (!cell)
+		return -ENOBUFS;
+	rc = nmti_lend(rs->s, cell, 0, 0, NMT_FRAG_EOR, frag);
+	if (cell != rs->rx.last)
+		nmti_cell_put(cell);
+	return rc;
+}
+
+static int lend_piece(struct rma_stream *rs, const struct nmti_piece *p, struct nmt_frag *frag)
+{
+	struct nmti_cell *cell = cell_of(p);
+	uint32_t len = p->len - rs->rx.used, flags = p->eor ? NMT_FRAG_EOR : 0;
+	uint64_t pos = p->offset + rs->rx.used, at;
+	struct nmt_mr *mr;
+	int rc;
+
+	if (!p->len)
+		return lend_empty(rs, frag);
+	mr = landed(rs, cell, &at);
+	if (mr != cell->mr) {
+		rc = nmti_mr_move(rs->s->dom, cell->mr, cell->offset + pos, mr, at + pos, len);
+		if (rc)
+			return rc;
+		rs->s->stat.rx_copied += len;
+		rs->s->stat.fallback_staging++;
+	}
+	return nmti_lend(rs->s, cell, (uint32_t)pos, len, flags, frag);
+}
+
+/* All memory that the stream may hold is lent. */
+static bool starved(struct rma_stream *rs)
+{
+	return rs->path == PATH_UP && !rs->rx.segs && !nmti_cell_may(rs->s);
+}
+
+int nmti_rma_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
+{
+	struct rma_stream *rs = rma_of(s);
+	struct nmti_piece p;
+	int n = 0, rc = 0;
+
+	while (n < max && !rs->rx.end && nmti_rma_piece(rs, &p)) {
+		rc = lend_piece(rs, &p, &frags[n]);
+		if (rc)
+			break;
+		nmti_rma_use(rs, &p, p.len - rs->rx.used);
+		n++;
+	}
+	if (n || rs->rx.end)
+		taken(rs);
+	if (n)
+		return n;
+	if (rc == -ENOBUFS || (!rc && !rs->rx.end && starved(rs))) {
+		s->stalled = true;
+		s->stat.stall_memory++;
+		return -ENOBUFS;
+	}
+	return rc ? rc : nothing(rs);
+}
+
+int nmti_rma_release(struct nmt_stream *s, const struct nmt_frag *frags, int n)
+{
+	struct rma_stream *rs = rma_of(s);
+	int rc = nmti_release(s, frags, n);
+
+	if (!rc && rs->path == PATH_UP) {
+		nmti_rma_refill(rs);
+		nmti_rma_ctrl(rs);
+	}
+	return rc;
+}

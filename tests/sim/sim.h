@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A fabric inside of one process that can write remote memory, as provider "sim": endpoints are
+ * ordered and reliable, each at its own pace, until they are broken on purpose. It checks what a
+ * device would: keys, bounds, receives posted, and that nothing uses an endpoint that is gone.
+ *
+ * The device names the kind of fabric: "sim" (fast), "sim/tiny" (few slots, short queues, delays),
+ * "sim/slow" (delays), "sim/scarce" (registrations fail).
+ */
+#ifndef TESTS_SIM_H
+#define TESTS_SIM_H
+
+#include <nmt/provider.h>
+
+int sim_add(struct nmt_ctx *ctx);
+
+/* Which end hears of a loss. */
+enum sim_heard { SIM_HEARD_BOTH, SIM_HEARD_CLIENT, SIM_HEARD_SERVER };
+
+/* Of all fabrics of the process; between tests. */
+struct sim_knobs {
+	uint64_t seed;
+	/* The rail on which delivery number LOSE_AT happens breaks; 0: none does. */
+	uint64_t lose_at;
+	bool lose_after;       /* behind the delivery: what was delivered is not acknowledged */
+	uint32_t lose_again;   /* so many deliveries later, once more; 0: no */
+	uint32_t heard;        /* enum sim_heard */
+	bool deaf;             /* nobody is connected any more */
+};
+void sim_set(const struct sim_knobs *knobs);
+
+struct sim_counts {
+	uint64_t deliveries, losses, refused; /* refused: connects that nobody expected in time */
+	uint64_t violations;   /* of the rules of a device: each is a bug, told on standard error */
+	uint64_t writes, sends, signalled, doorbells, bytes;
+	uint64_t regs;         /* registrations now */
+	uint64_t endpoints;    /* now */
+};
+void sim_read(struct sim_counts *counts);
+
+#endif

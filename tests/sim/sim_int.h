@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Inside of the simulated fabric, for sim*.c. One lock guards all of it. */
+#ifndef TESTS_SIM_INT_H
+#define TESTS_SIM_INT_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "rma/rma.h"
+#include "sim.h"
+
+struct sim_profile {
+	const char *name;
+	uint32_t send_depth, recv_slots, inline_max;
+	uint8_t stripe_log2;
+	int64_t delay;      /* longest, ns */
+	uint32_t reg_fails; /* one in so many; 0: none */
+};
+
+struct sim_reg {
+	struct sim_reg *next;
+	struct nmt_mr *mr;
+	uint64_t offset, len, base, key;
+	bool remote;
+};
+
+/* A request on its way. */
+struct sim_item {
+	struct sim_item *next;
+	uint64_t number, remote, key;
+	const void *addr;        /* of the sender; NULL: DATA */
+	uint32_t len, imm;
+	int64_t due, ack_due;
+	bool message, signal, delivered;
+	uint8_t data[];
+};
+
+enum sim_state { SIM_WAITS, SIM_UP, SIM_BROKEN, SIM_FENCED };
+
+struct nmti_rma_ep {
+	struct nmti_rma_ep *next;  /* of the device */
+	struct nmti_rma_ep *other; /* of the fabric, while it waits for its peer */
+	struct nmti_rma_dev *dev;
+	struct nmti_rma_ep *peer;
+	struct nmti_rma_ep_attr attr;
+	uint8_t token[NMTI_RMA_TOKEN];
+	bool server, starved;
+	enum sim_state state;
+	struct sim_item *head, *tail; /* own requests that are not acknowledged */
+	struct sim_item *held;        /* the first one that the doorbell was not rung for */
+	uint64_t number;              /* of the last request */
+	uint64_t acked, queued, told; /* acknowledged; in the completion queue; polled */
+	int64_t last_due;
+	uint32_t imms, messages;      /* in the completion queue */
+};
+
+struct sim_cqe {
+	struct nmti_rma_wc wc;
+	uint8_t data[256];
+};
+
+struct nmti_rma_dev {
+	struct nmti_rma_dev *next;
+	struct nmt_pdomain *pd;
+	const struct sim_profile *profile;
+	struct nmti_source src;       /* eventfd */
+	struct nmti_timer timer;
+	struct nmti_rma_ep *eps;
+	struct sim_reg *regs;
+	struct sim_cqe *cq;
+	uint32_t head, tail, cap;
+	uint8_t (*told)[256];         /* messages of the last poll */
+	bool armed;
+};
+
+struct sim_fabric {
+	pthread_mutex_t lock;
+	struct nmti_rma_ep *waiting;
+	struct sim_knobs knobs;
+	struct sim_counts counts;
+	uint64_t rng, lose_at, keys;
+};
+extern struct sim_fabric sim;
+
+void sim_violation(const char *what);
+uint64_t sim_random(void);
+/* A completion for the endpoint's device. */
+struct sim_cqe *sim_complete(struct nmti_rma_ep *ep, uint8_t event);
+void sim_wake(struct nmti_rma_dev *dev);
+void sim_break(struct nmti_rma_ep *ep, bool here);
+/* Deliver what is due at DEV and acknowledge what was. When there is more to do; INT64_MAX: never. */
+int64_t sim_run(struct nmti_rma_dev *dev, int64_t now);
+void sim_drop_items(struct nmti_rma_ep *ep);
+int sim_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, uint64_t remote,
+	      uint64_t key, uint32_t imm, uint32_t flags, uint64_t *number);
+int sim_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint32_t flags,
+	     uint64_t *number);
+void sim_kick(struct nmti_rma_ep *ep);
+
+#endif

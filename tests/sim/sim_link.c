@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Requests of the simulated fabric: posted, delivered, acknowledged, lost. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim_int.h"
+
+uint64_t sim_random(void)
+{
+	uint64_t z = (sim.rng += UINT64_C(0x9e3779b97f4a7c15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+void sim_violation(const char *what)
+{
+	sim.counts.violations++;
+	fprintf(stderr, "sim: %s\n", what);
+}
+
+static int64_t delay(const struct nmti_rma_dev *dev)
+{
+	int64_t most = dev->profile->delay;
+
+	return most ? (int64_t)(sim_random() % (uint64_t)most) : 0;
+}
+
+/* ---- posting ------------------------------------------------------------------------------ */
+
+static void release(struct nmti_rma_ep *ep)
+{
+	if (!ep->held)
+		return;
+	sim.counts.doorbells++;
+	for (struct sim_item *it = ep->held; it; it = it->next) {
+		int64_t due = nmti_now() + delay(ep->dev);
+
+		it->due = ep->last_due = due > ep->last_due ? due : ep->last_due;
+	}
+	ep->held = NULL;
+	if (ep->peer)
+		sim_wake(ep->peer->dev);
+}
+
+static int post(struct nmti_rma_ep *ep, struct sim_item *it, uint32_t flags, uint64_t *number)
+{
+	it->number = *number = ++ep->number;
+	it->signal = flags & NMTI_RMA_SIGNAL;
+	sim.counts.signalled += it->signal;
+	if (ep->tail)
+		ep->tail->next = it;
+	else
+		ep->head = it;
+	ep->tail = it;
+	if (!ep->held)
+		ep->held = it;
+	if (!(flags & NMTI_RMA_MORE))
+		release(ep);
+	return 0;
+}
+
+/* A request holds its place until the completion of it, or of a later one, was polled. */
+static void tell_acked(struct nmti_rma_ep *ep)
+{
+	if (ep->acked == ep->queued)
+		return;
+	ep->queued = ep->acked;
+	ep->starved = false;
+	sim_complete(ep, NMTI_RMA_WRITTEN)->wc.number = ep->acked;
+	sim_wake(ep->dev);
+}
+
+static int may_post(struct nmti_rma_ep *ep)
+{
+	if (ep->state == SIM_WAITS || ep->state == SIM_FENCED)
+		sim_violation("a request on an endpoint that is not connected");
+	if (ep->number - ep->told < ep->attr.send_depth)
+		return 0;
+	release(ep); /* the queue is full: the device gets all of it */
+	ep->starved = true;
+	tell_acked(ep);
+	return -EAGAIN;
+}
+
+static const void *source(const struct nmti_rma_local *from)
+{
+	const struct sim_reg *reg;
+
+	if (!from->len || from->addr)
+		return from->addr;
+	reg = from->reg->handle;
+	return (const char *)reg->mr->cpu + reg->offset + from->offset;
+}
+
+static void check_source(const struct nmti_rma_ep *ep, const struct nmti_rma_local *from,
+			 uint32_t flags)
+{
+	const struct sim_reg *reg;
+
+	if (!from->len)
+		return;
+	if (flags & NMTI_RMA_INLINE) {
+		if (from->len > ep->dev->profile->inline_max)
+			sim_violation("inline bytes beyond inline_max");
+		return;
+	}
+	reg = from->reg ? from->reg->handle : NULL;
+	if (!reg || from->offset > reg->len || from->len > reg->len - from->offset)
+		sim_violation("a source outside of its registration");
+}
+
+int sim_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, uint64_t remote,
+	      uint64_t key, uint32_t imm, uint32_t flags, uint64_t *number)
+{
+	bool copy = flags & NMTI_RMA_INLINE;
+	struct sim_item *it;
+	int rc;
+
+	pthread_mutex_lock(&sim.lock);
+	rc = may_post(ep);
+	if (!rc) {
+		it = calloc(1, sizeof(*it) + (copy ? from->len : 0));
+		check_source(ep, from, flags);
+		it->addr = copy ? NULL : source(from);
+		if (copy)
+			memcpy(it->data, from->addr, from->len);
+		it->len = from->len;
+		it->remote = remote;
+		it->key = key;
+		it->imm = imm;
+		sim.counts.writes++;
+		rc = post(ep, it, flags, number);
+	}
+	pthread_mutex_unlock(&sim.lock);
+	return rc;
+}
+
+int sim_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint32_t flags,
+	     uint64_t *number)
+{
+	struct sim_item *it;
+	int rc;
+
+	pthread_mutex_lock(&sim.lock);
+	rc = may_post(ep);
+	if (!rc) {
+		it = calloc(1, sizeof(*it) + len);
+		it->message = true;
+		it->len = len;
+		memcpy(it->data, msg, len);
+		sim.counts.sends++;
+		rc = post(ep, it, flags, number);
+	}
+	pthread_mutex_unlock(&sim.lock);
+	return rc;
+}
+
+void sim_kick(struct nmti_rma_ep *ep)
+{
+	pthread_mutex_lock(&sim.lock);
+	release(ep);
+	pthread_mutex_unlock(&sim.lock);
+}
+
+void sim_drop_items(struct nmti_rma_ep *ep)
+{
+	struct sim_item *it;
+
+	while ((it = ep->head)) {
+		ep->head = it->next;
+		free(it);
+	}
+	ep->tail = ep->held = NULL;
+}
+
+/* ---- loss --------------------------------------------------------------------------------- */
+
+static bool hears(const struct nmti_rma_ep *ep)
+{
+	return sim.knobs.heard == SIM_HEARD_BOTH ||
+	       (sim.knobs.heard == SIM_HEARD_SERVER) == ep->server;
+}
+
+void sim_break(struct nmti_rma_ep *ep, bool here)
+{
+	struct sim_cqe *c;
+
+	if (ep->state != SIM_UP)
+		return;
+	ep->state = SIM_BROKEN;
+	if (!here)
+		return;
+	c = sim_complete(ep, NMTI_RMA_FAILED);
+	c->wc.status = -ECONNRESET;
+	c->wc.text = "the simulated path is lost";
+	sim_wake(ep->dev);
+}
+
+static void lose(struct nmti_rma_ep *ep)
+{
+	sim.counts.losses++;
+	sim.lose_at = sim.knobs.lose_again ? sim.counts.deliveries + sim.knobs.lose_again : 0;
+	sim.knobs.lose_again = 0;
+	if (ep->peer)
+		sim_break(ep->peer, hears(ep->peer));
+	sim_break(ep, hears(ep));
+}
+
+/* ---- delivery ----------------------------------------------------------------------------- */
+
+static const struct sim_reg *target(const struct nmti_rma_dev *dev, const struct sim_item *it)
+{
+	const struct sim_reg *r = dev->regs;
+
+	while (r && r->key != it->key)
+		r = r->next;
+	if (!r || !r->remote || it->remote < r->base || it->remote - r->base > r->len ||
+	    it->len > r->len - (it->remote - r->base))
+		return NULL;
+	return r;
+}
+
+static void land(struct nmti_rma_ep *ep, struct sim_item *it)
+{
+	const struct sim_reg *r;
+	struct sim_cqe *c;
+
+	if (it->len) {
+		r = target(ep->dev, it);
+		if (!r) {
+			sim_violation("a write outside of what the peer opened");
+			return;
+		}
+		memcpy((char *)r->mr->cpu + r->offset + (it->remote - r->base),
+		       it->addr ? it->addr : it->data, it->len);
+	}
+	sim.counts.bytes += it->len;
+	if (++ep->imms > ep->attr.run_slots)
+		sim_violation("a run without a receive slot");
+	c = sim_complete(ep, NMTI_RMA_IMM);
+	c->wc.imm = it->imm;
+	c->wc.len = it->len;
+}
+
+static void land_message(struct nmti_rma_ep *ep, struct sim_item *it)
+{
+	struct sim_cqe *c;
+
+	if (++ep->messages > ep->attr.ctrl_slots || it->len > ep->attr.ctrl_max)
+		sim_violation("a message without a receive slot, or too long");
+	c = sim_complete(ep, NMTI_RMA_MESSAGE);
+	c->wc.len = it->len;
+	memcpy(c->data, it->data, it->len);
+}
+
+static void deliver(struct nmti_rma_ep *to, struct nmti_rma_ep *from, struct sim_item *it,
+		    int64_t now)
+{
+	bool loss = ++sim.counts.deliveries == sim.lose_at;
+
+	if (loss && !sim.knobs.lose_after) {
+		lose(to);
+		return;
+	}
+	if (it->message)
+		land_message(to, it);
+	else
+		land(to, it);
+	it->delivered = true;
+	it->ack_due = now + delay(to->dev);
+	sim_wake(from->dev);
+	if (loss)
+		lose(to);
+}
+
+/* What the peer sent to EP. */
+static int64_t arrive(struct nmti_rma_ep *ep, int64_t now)
+{
+	struct nmti_rma_ep *from = ep->peer;
+
+	for (struct sim_item *it = from ? from->head : NULL; it && it != from->held;
+	     it = it->next) {
+		if (it->delivered)
+			continue;
+		if (from->state != SIM_UP || ep->state != SIM_UP)
+			return INT64_MAX;
+		if (it->due > now)
+			return it->due;
+		deliver(ep, from, it, now);
+	}
+	return INT64_MAX;
+}
+
+/* What EP sent and the peer has. */
+static int64_t acknowledge(struct nmti_rma_ep *ep, int64_t now)
+{
+	struct sim_item *it;
+
+	while ((it = ep->head) && it->delivered && it->ack_due <= now && ep->state == SIM_UP) {
+		bool tell = it->signal || ep->starved;
+
+		ep->acked = it->number;
+		ep->head = it->next;
+		ep->tail = ep->head ? ep->tail : NULL;
+		free(it);
+		if (tell)
+			tell_acked(ep);
+	}
+	return it && it->delivered && ep->state == SIM_UP ? it->ack_due : INT64_MAX;
+}
+
+/* The peer is gone: what was sent to it comes to nothing. */
+static void find_loss(struct nmti_rma_ep *ep)
+{
+	bool sent = ep->head && ep->head != ep->held;
+
+	if (ep->state == SIM_UP && sent && (!ep->peer || ep->peer->state == SIM_FENCED ||
+					    ep->peer->state == SIM_BROKEN))
+		sim_break(ep, true);
+}
+
+int64_t sim_run(struct nmti_rma_dev *dev, int64_t now)
+{
+	int64_t next = INT64_MAX, at;
+
+	for (struct nmti_rma_ep *ep = dev->eps; ep; ep = ep->next) {
+		at = arrive(ep, now);
+		next = at < next ? at : next;
+		at = acknowledge(ep, now);
+		next = at < next ? at : next;
+		find_loss(ep);
+	}
+	return next;
+}

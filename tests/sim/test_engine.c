@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The engine's adapter over the simulated fabric: a path that does not come back, registrations that
+ * fail, and what bulk traffic costs in requests, doorbells, completions and control messages.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim.h"
+#include "suite.h"
+
+static void run(const char *config, const char *spec, void (*fn)(struct env *env), uint64_t seed)
+{
+	struct test test = { .name = config, .run = fn, .limit_ms = 15000 };
+	struct suite suite = { .seed = seed };
+	struct sim_counts counts;
+
+	assert_true(config_find(config, &suite.cfg));
+	snprintf(suite.cfg.spec, sizeof(suite.cfg.spec), "%s", spec);
+	sim_set(&(struct sim_knobs){ .seed = seed });
+	env_run(&suite, &test);
+	sim_read(&counts);
+	assert_int_equal(counts.endpoints, 0);
+	assert_int_equal(counts.regs, 0);
+	assert_int_equal(counts.violations, 0);
+}
+
+/* ---- a path that stays away ---- */
+
+static void t_never_back(struct env *env)
+{
+	struct nmt_event ev;
+	struct pair_opt opt;
+	struct nmt_frag frag;
+	int64_t start;
+	struct pair p;
+
+	pair_defaults(env, &opt);
+	opt.c.recovery_timeout = opt.s.recovery_timeout = 300 * MS;
+	pair_open_opt(env, &p, &opt);
+	frag = (struct nmt_frag){ .mr = env_mr(env, MIB, NMT_ACCESS_ALL), .len = MIB };
+	assert_ok(env, nmt_send_mr(p.c->s, &frag, 1, 0, 1));
+	assert_ok(env, nmt_recv_into(p.c->s, env_mr(env, 100, NMT_ACCESS_ALL), 0, 100, 0, 2));
+	sim_set(&(struct sim_knobs){ .seed = 1, .lose_at = 1, .deaf = true });
+	start = now_ns();
+	wait_for(env, p.c->error && p.s->error);
+	assert_true(now_ns() - start >= 250 * MS && now_ns() - start < 3 * SEC);
+	assert_true(p.c->error == -ETIMEDOUT || p.s->error == -ETIMEDOUT);
+	assert_true(p.c->error == -ETIMEDOUT || p.c->error == -ECONNRESET);
+	assert_true(p.s->error == -ETIMEDOUT || p.s->error == -ECONNRESET);
+	end_wait(p.c, NMT_EV_SENT, &ev);
+	assert_true(ev.status < 0);
+	end_wait(p.c, NMT_EV_RECEIVED, &ev);
+	assert_int_equal(ev.status, p.c->error);
+	assert_ok(env, env_mr_close(env, frag.mr));
+}
+
+static void test_never_back(void **state)
+{
+	(void)state;
+	run("sim.negotiated.pool.host", "sim", t_never_back, 1);
+	run("sim@3.negotiated.pool.host", "sim/tiny", t_never_back, 2);
+}
+
+/* ---- memory that cannot be registered ---- */
+
+static void t_flows(struct env *env)
+{
+	struct flow f[4];
+	struct pair p[2];
+
+	for (int i = 0; i < 2; i++) {
+		pair_open(env, &p[i]);
+		flow_init(env, &f[2 * i], p[i].c, p[i].s, 300 * KIB);
+		flow_init(env, &f[2 * i + 1], p[i].s, p[i].c, 300 * KIB);
+	}
+	flows_run(env, f, 4);
+	pair_close(&p[0]);
+	pair_close(&p[1]);
+}
+
+static void test_scarce(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 8; seed++) {
+		run("sim.records.posted.host", "sim/scarce", t_flows, seed);
+		run("sim@3.negotiated.pool.host", "sim/scarce", t_flows, seed);
+		run("sim@3.records.pool.host", "sim/slow", t_flows, seed);
+	}
+}
+
+/* ---- what it costs ---- */
+
+#define BLOCK (64u * KIB)
+#define BLOCKS 512u
+#define BURST 16u
+
+static void tell(const char *what, const struct sim_counts *c, uint64_t mib)
+{
+	print_message("%s: %llu MiB, %llu writes, %llu control messages, %llu doorbells, "
+		      "%llu signalled\n", what, (unsigned long long)mib,
+		      (unsigned long long)c->writes, (unsigned long long)c->sends,
+		      (unsigned long long)c->doorbells, (unsigned long long)c->signalled);
+}
+
+static void give_back(struct env *env, struct end *e, uint64_t *got)
+{
+	struct nmt_frag frags[32];
+	int n = nmt_recv_frags(e->s, frags, 32, 0);
+
+	assert_true(n > 0 || n == -EAGAIN);
+	for (int i = 0; i < n; i++)
+		*got += frags[i].len;
+	if (n > 0)
+		assert_ok(env, nmt_release(e->s, frags, n));
+}
+
+/* Bursts of borrowed blocks into the default pool, read by loans. */
+static void t_bulk(struct env *env)
+{
+	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
+	struct nmt_frag frag = { .len = BLOCK };
+	uint64_t got = 0, sent = 0;
+	struct sim_counts counts;
+	struct nmt_event ev;
+	struct pair p;
+
+	env_open(env, &attr);
+	pair_open(env, &p);
+	frag.mr = env_mr(env, BLOCK, NMT_ACCESS_SEND);
+	sim_set(&(struct sim_knobs){ .seed = 1 });
+	while (got < (uint64_t)BLOCKS * BLOCK) {
+		for (uint32_t i = 0; i < BURST && sent < BLOCKS; i++, sent++)
+			if (nmt_send_mr(p.c->s, &frag, 1, i + 1 < BURST ? MSG_MORE : 0, 0))
+				break;
+		env_spin(env, 1);
+		while (end_take(p.c, NMT_EV_SENT, &ev))
+			assert_int_equal(ev.status, 0);
+		give_back(env, p.s, &got);
+	}
+	sim_read(&counts);
+	tell("bulk", &counts, got / MIB);
+	assert_true(counts.writes <= BLOCKS + 4);      /* one write a block: it fits its cell */
+	assert_true(counts.sends <= BLOCKS / 16 + 8);  /* one an 8 cells of two blocks, and to begin with */
+	assert_true(counts.doorbells <= counts.writes / 8 + counts.sends);
+	assert_true(counts.signalled <= counts.writes / 8);
+}
+
+static void test_bulk(void **state)
+{
+	(void)state;
+	run("sim.negotiated.pool.host", "sim", t_bulk, 1);
+}
+
+/* A stream that carries nothing. */
+static void t_idle(struct env *env)
+{
+	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
+	struct pair p;
+
+	env_open(env, &attr);
+	pair_open(env, &p);
+	print_message("idle, %u rail(s): %llu bytes, and %llu of pool\n", env->cfg->rails,
+		      (unsigned long long)STAT(p.c, stream_memory),
+		      (unsigned long long)STAT(p.c, pool_held));
+	assert_true(STAT(p.c, stream_memory) <= 16 * KIB + 8 * KIB * env->cfg->rails);
+	assert_true(STAT(p.c, pool_held) <= 128 * KIB);
+}
+
+static void test_idle(void **state)
+{
+	(void)state;
+	run("sim.negotiated.pool.host", "sim", t_idle, 1);
+	run("sim@3.records.pool.host", "sim", t_idle, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_never_back),
+		cmocka_unit_test(test_scarce),
+		cmocka_unit_test(test_bulk),
+		cmocka_unit_test(test_idle),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
