@@ -43,6 +43,10 @@ static void err_edge(struct tcp_stream *ts)
 	socklen_t len = sizeof(err);
 
 	nmti_tcp_zc_drain(ts);
+	if (ts->closing) { /* what is lost by it depends on what was acknowledged */
+		nmti_work(ts->s);
+		return;
+	}
 	if (getsockopt(ts->src.fd, SOL_SOCKET, SO_ERROR, &err, &len) || !err)
 		return;
 	nmti_log(ts->s->ctx, NMT_LOG_INFO, "tcp: %s", strerror(err));

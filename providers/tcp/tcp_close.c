@@ -97,15 +97,20 @@ static void finish(struct tcp_stream *ts, int status)
 	nmti_stream_closed(ts->s, status);
 }
 
-/* A reset after everything was acknowledged leaves nothing undelivered. */
-static bool broken(struct tcp_stream *ts)
+/* The connection is over, by a reset or a time-out. */
+static bool over(struct tcp_stream *ts)
 {
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 
-	if (getsockopt(ts->src.fd, IPPROTO_TCP, TCP_INFO, &info, &len))
-		return false;
-	return info.tcpi_state == TCP_CLOSE && (nmti_tcp_unsent(ts) || unacked(ts));
+	return !getsockopt(ts->src.fd, IPPROTO_TCP, TCP_INFO, &info, &len) &&
+	       info.tcpi_state == TCP_CLOSE;
+}
+
+/* A reset after all bytes were acknowledged leaves nothing undelivered, even if it met our end. */
+static int over_status(struct tcp_stream *ts)
+{
+	return nmti_tcp_unsent(ts) || unacked(ts) > ts->fin_sent ? -ECONNRESET : 0;
 }
 
 /*
@@ -145,8 +150,8 @@ static void close_acked(struct tcp_stream *ts)
 		close_now(ts);
 		return;
 	}
-	if (broken(ts)) {
-		finish(ts, -ECONNRESET);
+	if (over(ts)) {
+		finish(ts, over_status(ts));
 		return;
 	}
 	ts->fin_due = true;
@@ -166,8 +171,8 @@ void nmti_tcp_close_step(struct tcp_stream *ts)
 		return;
 	if (!nmti_tcp_unsent(ts))
 		close_acked(ts);
-	else if (broken(ts))
-		finish(ts, -ECONNRESET);
+	else if (over(ts))
+		finish(ts, over_status(ts));
 }
 
 void nmti_tcp_close_stream(struct nmt_stream *s)
