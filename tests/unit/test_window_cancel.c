@@ -2,24 +2,6 @@
 /* The rules of the window for cancels, one test for each: docs/wire.md, "The engine". */
 #include "window_duo.h"
 
-static void returned(int64_t want)
-{
-	uint64_t cookie;
-
-	assert_int_equal(nmti_win_returned(b, &cookie), want >= 0);
-	if (want >= 0)
-		assert_int_equal(cookie, want);
-}
-
-static struct nmti_run post_type(uint8_t type, uint64_t len, bool eor)
-{
-	struct nmti_run run = duo_post(len, eor);
-
-	assert_int_equal(run.type, type);
-	assert_int_equal(run.len, 0);
-	return run;
-}
-
 /* ---- cancel --------------------------------------------------------------------------------- */
 
 /* Nothing was written to it: memory comes back with the answer, its place goes with a STOP. */
@@ -31,14 +13,14 @@ static void test_cancel_untouched(void **state)
 	duo_start(true, 1, 3, 100);
 	assert_int_equal(nmti_win_cancel(b, 0), 0);
 	assert_int_equal(nmti_win_due(b), NMTI_WIN_NOW);
-	returned(-1); /* not before the peer knows */
+	duo_returned(-1); /* not before the peer knows */
 	duo_tell(b, a);
-	returned(-1);
+	duo_returned(-1);
 	assert_int_equal(nmti_win_due(a), NMTI_WIN_NOW);
 	duo_tell(a, b);
-	returned(0);
-	returned(-1);
-	stop = post_type(NMTI_RUN_STOP, 0, false);
+	duo_returned(0);
+	duo_returned(-1);
+	stop = duo_post_type(NMTI_RUN_STOP, 0, false);
 	assert_int_equal(duo_arrive(&stop), 0);
 	assert_true(duo_empty()); /* told already */
 	duo_pass(10, true);
@@ -54,7 +36,7 @@ static void test_cancel_then_data(void **state)
 	assert_int_equal(nmti_win_cancel(b, 0), 0);
 	duo_tell(b, a);
 	duo_tell(a, b);
-	post_type(NMTI_RUN_STOP, 50, true);
+	duo_post_type(NMTI_RUN_STOP, 50, true);
 	assert_int_equal(nmti_win_arrived(b, 0, duo_imm(NMTI_RUN_DATA, false, 0, 0), 1), -EPROTO);
 	duo_close();
 	duo_start(true, 1, 3, 100);
@@ -73,7 +55,7 @@ static void test_cancel_later(void **state)
 	assert_int_equal(nmti_win_cancel(b, 100), 0);
 	duo_tell(b, a);
 	duo_tell(a, b);
-	returned(100);
+	duo_returned(100);
 	duo_pass(100, false);
 	duo_pass(0, false); /* the STOP */
 	duo_pass(20, true);
@@ -95,11 +77,11 @@ static void test_stop_before_answer(void **state)
 	assert_int_equal(nmti_win_cancel(b, 0), 0);
 	duo_tell(b, a);
 	n = nmti_win_ctrl_get(a, buf);
-	stop = post_type(NMTI_RUN_STOP, 0, false);
+	stop = duo_post_type(NMTI_RUN_STOP, 0, false);
 	assert_int_equal(duo_arrive(&stop), 0);
 	duo_expect(0, 0, 0, false, true, -ECANCELED);
 	assert_int_equal(nmti_win_ctrl_put(b, buf, (size_t)n), 0);
-	returned(-1); /* once is enough */
+	duo_returned(-1); /* once is enough */
 	duo_pass(10, true);
 	duo_expect(100, 0, 10, true, true, 0);
 	duo_close();
@@ -115,13 +97,13 @@ static void test_cancel_partly(void **state)
 	data = duo_post(30, false);
 	assert_int_equal(nmti_win_cancel(b, 0), 0);
 	duo_tell(b, a);
-	stop = post_type(NMTI_RUN_STOP, 10, false);
+	stop = duo_post_type(NMTI_RUN_STOP, 10, false);
 	duo_tell(a, b);
 	assert_int_equal(duo_arrive(&data), 0);
 	assert_int_equal(duo_arrive(&stop), 0);
 	duo_expect(0, 0, 30, false, false, 0);
 	duo_expect(0, 30, 0, false, true, -ECANCELED);
-	returned(-1);
+	duo_returned(-1);
 	duo_close();
 }
 
@@ -173,7 +155,7 @@ static void test_cancel_not_granted(void **state)
 	duo_add(0, 10, false);
 	duo_add(10, 10, false);
 	assert_int_equal(nmti_win_cancel(b, 0), 0);
-	returned(0);
+	duo_returned(0);
 	assert_int_equal(nmti_win_room(b), 15);
 	duo_settle();
 	duo_pass(10, false);
@@ -272,9 +254,9 @@ static void test_cancel_and_fin(void **state)
 	duo_expect(0, 0, 30, false, false, 0);
 	assert_int_equal(nmti_win_cancel(b, 100), 0);
 	assert_true(duo_take().fin);
-	returned(0);
-	returned(100);
-	returned(-1);
+	duo_returned(0);
+	duo_returned(100);
+	duo_returned(-1);
 	duo_close();
 }
 

@@ -2,24 +2,6 @@
 /* The rules of the window for a path that fails and comes back: docs/wire.md, "The engine". */
 #include "window_duo.h"
 
-static void returned(int64_t want)
-{
-	uint64_t cookie;
-
-	assert_int_equal(nmti_win_returned(b, &cookie), want >= 0);
-	if (want >= 0)
-		assert_int_equal(cookie, want);
-}
-
-static struct nmti_run post_type(uint8_t type, uint64_t len, bool eor)
-{
-	struct nmti_run run = duo_post(len, eor);
-
-	assert_int_equal(run.type, type);
-	assert_int_equal(run.len, 0);
-	return run;
-}
-
 /* ---- resume --------------------------------------------------------------------------------- */
 
 static struct nmti_win_resume from_a, from_b;
@@ -401,7 +383,7 @@ static void test_resume_trunc_cancelled(void **state)
 	nmti_win_discarded(a);
 	assert_int_equal(nmti_win_cancel(b, 0), 0);
 	fence(1);
-	returned(0);
+	duo_returned(0);
 	resume(1);
 	run = duo_pass(10, true);
 	assert_int_equal(run.type, NMTI_RUN_DATA);
@@ -423,9 +405,9 @@ static void test_fence_cancels(void **state)
 	duo_tell(b, a); /* asked, and no answer */
 	assert_int_equal(nmti_win_cancel(b, 200), 0); /* not even asked */
 	fence(1);
-	returned(100);
-	returned(200);
-	returned(-1);
+	duo_returned(100);
+	duo_returned(200);
+	duo_returned(-1);
 	resume(1);
 	assert_int_equal(duo_next(0, false), NMTI_WIN_NOTHING); /* no STOP */
 	assert_int_equal(duo_pass(90, false).remote, DUO_BASE + 10);
@@ -445,7 +427,7 @@ static void test_fence_cancels_partly(void **state)
 	duo_pass(10, false);
 	assert_int_equal(nmti_win_cancel(b, 0), 0);
 	fence(1);
-	returned(-1);
+	duo_returned(-1);
 	duo_expect(0, 0, 10, false, true, -ECANCELED);
 	resume(1);
 	assert_int_equal(duo_pass(1, false).remote, DUO_BASE + 100);
@@ -456,7 +438,7 @@ static void test_fence_cancels_partly(void **state)
 	duo_expect(0, 0, 10, false, false, 0);
 	assert_int_equal(nmti_win_cancel(b, 0), 0);
 	fence(1);
-	returned(0);
+	duo_returned(0);
 	resume(1);
 	assert_int_equal(duo_pass(1, false).remote, DUO_BASE + 100);
 	duo_close();
@@ -470,7 +452,7 @@ static void test_fence_keeps_run_of_cancelled(void **state)
 	assert_int_equal(nmti_win_cancel(b, 0), 0);
 	duo_tell1(b, a);
 	fence(1);
-	returned(0);
+	duo_returned(0);
 	duo_close();
 
 	duo_start(true, 1, 2, 100);
@@ -498,8 +480,8 @@ static void test_resume_then_cancel(void **state)
 	resume(1);
 	assert_int_equal(nmti_win_cancel(b, 0), 0);
 	duo_settle();
-	returned(-1);
-	stop = post_type(NMTI_RUN_STOP, 0, false);
+	duo_returned(-1);
+	stop = duo_post_type(NMTI_RUN_STOP, 0, false);
 	assert_int_equal(duo_arrive(&stop), 0);
 	duo_expect(0, 0, 10, false, false, 0);
 	duo_expect(0, 10, 0, false, true, -ECANCELED);

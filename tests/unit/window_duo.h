@@ -221,4 +221,24 @@ static inline uint32_t duo_imm(uint8_t type, bool eor, uint8_t epoch, uint32_t s
 	return nmti_imm_encode(&m);
 }
 
+/* B gives back the segment with cookie WANT, without a piece; -1: none. */
+static inline void duo_returned(int64_t want)
+{
+	uint64_t cookie;
+
+	assert_int_equal(nmti_win_returned(b, &cookie), want >= 0);
+	if (want >= 0)
+		assert_int_equal(cookie, want);
+}
+
+/* A posts a run of TYPE, which has no bytes. */
+static inline struct nmti_run duo_post_type(uint8_t type, uint64_t len, bool eor)
+{
+	struct nmti_run run = duo_post(len, eor);
+
+	assert_int_equal(run.type, type);
+	assert_int_equal(run.len, 0);
+	return run;
+}
+
 #endif
