@@ -184,6 +184,17 @@ static int plain_number(const struct nmti_hostport *hp, struct nmti_addr *out)
 	return 0;
 }
 
+void nmti_addr_of_socket(int fd, bool peer, char buf[NMT_ADDR_MAX])
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	if (peer ? getpeername(fd, (struct sockaddr *)&ss, &len)
+		 : getsockname(fd, (struct sockaddr *)&ss, &len))
+		return;
+	nmti_addr_format(&ss, buf, NMT_ADDR_MAX);
+}
+
 int nmti_addr_numeric(const struct nmti_hostport *hp, bool passive, struct nmti_addr *out, int max)
 {
 	int n;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a stream or a domain says of itself: counters, state, options. */
 #include <stdio.h>
-#include <sys/socket.h>
 
 #include "internal.h"
 
@@ -104,17 +103,12 @@ static void put_text(char *out, size_t size, const char *text)
 /* A path without a socket is known by its control channel's addresses. */
 static void put_addrs(const struct nmt_stream *s, struct nmt_stream_info *info)
 {
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
 	int fd = nmti_ctl_fd(s);
 
 	if (fd < 0)
 		return;
-	if (!getsockname(fd, (struct sockaddr *)&ss, &len))
-		nmti_addr_format(&ss, info->local, sizeof(info->local));
-	len = sizeof(ss);
-	if (!getpeername(fd, (struct sockaddr *)&ss, &len))
-		nmti_addr_format(&ss, info->peer, sizeof(info->peer));
+	nmti_addr_of_socket(fd, false, info->local);
+	nmti_addr_of_socket(fd, true, info->peer);
 }
 
 int nmt_stream_info(const struct nmt_stream *s, struct nmt_stream_info *user)

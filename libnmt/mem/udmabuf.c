@@ -49,24 +49,11 @@ static int memfd_of(size_t len)
 	return rc;
 }
 
-static long size_limit_mb(void)
-{
-	FILE *f = fopen(SIZE_LIMIT, "re");
-	long mb = -1;
-
-	if (!f)
-		return -1;
-	if (fscanf(f, "%ld", &mb) != 1)
-		mb = -1;
-	fclose(f);
-	return mb;
-}
-
 /* The driver says EINVAL to what is over its limit; memory that cannot be had is ENOMEM here. */
 static int refused(struct nmt_ctx *ctx, size_t len, int err)
 {
-	nmti_err(ctx, "udmabuf of %zu bytes: %s; " SIZE_LIMIT " is %ld", len, strerror(err),
-		 size_limit_mb());
+	nmti_err(ctx, "udmabuf of %zu bytes: %s; " SIZE_LIMIT " is %d", len, strerror(err),
+		 nmti_sysfs_number(SIZE_LIMIT, -1));
 	return err == EINVAL ? -ENOMEM : -err;
 }
 

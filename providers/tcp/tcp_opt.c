@@ -120,17 +120,6 @@ int nmti_tcp_getopt(struct nmt_stream *s, enum nmt_opt opt, void *val, size_t *l
 
 /* ---- state ---- */
 
-static void print_addr(int fd, bool peer, char out[static NMT_ADDR_MAX])
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-
-	if (peer ? getpeername(fd, (struct sockaddr *)&ss, &len)
-		 : getsockname(fd, (struct sockaddr *)&ss, &len))
-		return;
-	nmti_addr_format(&ss, out, NMT_ADDR_MAX);
-}
-
 void nmti_tcp_info(const struct nmt_stream *s, struct nmt_stream_info *info)
 {
 	const struct tcp_stream *ts = tcp_of(s);
@@ -145,8 +134,8 @@ void nmti_tcp_info(const struct nmt_stream *s, struct nmt_stream_info *info)
 		info->waits |= NMT_WAIT_QUEUE;
 	if (ts->src.fd < 0)
 		return;
-	print_addr(ts->src.fd, false, info->local);
-	print_addr(ts->src.fd, true, info->peer);
+	nmti_addr_of_socket(ts->src.fd, false, info->local);
+	nmti_addr_of_socket(ts->src.fd, true, info->peer);
 	if (!ioctl(ts->src.fd, SIOCOUTQ, &n))
 		info->unacked = (uint64_t)n;
 }
@@ -156,34 +145,17 @@ void nmti_tcp_info(const struct nmt_stream *s, struct nmt_stream_info *info)
 static int read_number(const char *dev, const char *file, int fallback)
 {
 	char path[128];
-	int n;
-	FILE *f;
 
 	snprintf(path, sizeof(path), "/sys/class/net/%s/%s", dev, file);
-	f = fopen(path, "re");
-	if (!f)
-		return fallback;
-	if (fscanf(f, "%d", &n) != 1)
-		n = fallback;
-	fclose(f);
-	return n;
+	return nmti_sysfs_number(path, fallback);
 }
 
 static void read_pci(const char *dev, char *out, size_t len)
 {
-	char path[128], target[PATH_MAX];
-	const char *base;
-	ssize_t n;
+	char path[128];
 
 	snprintf(path, sizeof(path), "/sys/class/net/%s/device", dev);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n <= 0)
-		return;
-	target[n] = '\0';
-	base = strrchr(target, '/');
-	base = base ? base + 1 : target;
-	if (strlen(base) == strlen("0000:00:00.0"))
-		snprintf(out, len, "%.15s", base);
+	nmti_sysfs_pci(path, out, len);
 }
 
 #define IFF_UP_LOOPBACK(flags) (((flags) & IFF_UP ? NMT_INFO_UP : 0) |                             \

@@ -5,7 +5,6 @@
  */
 #include <arpa/inet.h>
 #include <ifaddrs.h>
-#include <limits.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <stdio.h>
@@ -40,51 +39,26 @@ uint32_t nmti_verbs_speed(const struct ibv_port_attr *attr)
 int nmti_verbs_numa(const char *ibdev)
 {
 	char path[160];
-	int n = -1;
-	FILE *f;
 
 	snprintf(path, sizeof(path), "/sys/class/infiniband/%.64s/device/numa_node", ibdev);
-	f = fopen(path, "re");
-	if (!f)
-		return -1;
-	if (fscanf(f, "%d", &n) != 1)
-		n = -1;
-	fclose(f);
-	return n;
+	return nmti_sysfs_number(path, -1);
 }
 
 static void read_pci(const char *ibdev, char *out, size_t len)
 {
-	char path[160], target[PATH_MAX];
-	const char *base;
-	ssize_t n;
+	char path[160];
 
 	snprintf(path, sizeof(path), "/sys/class/infiniband/%.64s/device", ibdev);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n <= 0)
-		return;
-	target[n] = '\0';
-	base = strrchr(target, '/');
-	base = base ? base + 1 : target;
-	if (strlen(base) == strlen("0000:00:00.0"))
-		snprintf(out, len, "%.15s", base);
+	nmti_sysfs_pci(path, out, len);
 }
 
 /* Whether an interface is IP over InfiniBand. */
 static bool is_ipoib(const char *ifname)
 {
 	char path[96];
-	int type = 0;
-	FILE *f;
 
 	snprintf(path, sizeof(path), "/sys/class/net/%.32s/type", ifname);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	if (fscanf(f, "%d", &type) != 1)
-		type = 0;
-	fclose(f);
-	return type == ARPHRD_INFINIBAND;
+	return nmti_sysfs_number(path, 0) == ARPHRD_INFINIBAND;
 }
 
 /* ---- addresses ---- */

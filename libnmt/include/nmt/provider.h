@@ -149,6 +149,13 @@ int64_t nmti_now(void); /* CLOCK_MONOTONIC, ns */
 
 /* "1.2.3.4:5" or "[::1]:5"; an IPv4 peer of a dual-stack socket is shown as IPv4. -ENOSPC. */
 int nmti_addr_format(const struct sockaddr_storage *ss, char *buf, size_t len);
+/* The same for the own (PEER: the other) end of a connected socket; BUF stays when there is none. */
+void nmti_addr_of_socket(int fd, bool peer, char buf[NMT_ADDR_MAX]);
+
+/* The number that a file of sysfs holds; FALLBACK: it has none. Any thread. */
+int nmti_sysfs_number(const char *path, int fallback);
+/* "0000:00:00.0" of the PCI device that the link PATH leads to; BUF stays when it is none. */
+void nmti_sysfs_pci(const char *path, char *buf, size_t len);
 
 /* One line for the context's sink. Check the level first where the arguments cost something. */
 void nmti_log(struct nmt_ctx *ctx, enum nmt_log_level level, const char *fmt, ...)
