@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
-# nmt_provider(NAME SOURCES file... [NEEDS library...])
+# nmt_provider(NAME SOURCES file... [NEEDS library...] [RMA])
 #
 # Builds a provider as the option NMT_PROVIDER_<NAME> says: into the library (then
 # libnmt/provider.c sees NMT_PROVIDER_<NAME>=1), or as the module libnmt-<name>.so, compiled with
-# NMT_MODULE defined and linked to the shared library. NEEDS names libraries of NmtDeps.cmake.
+# NMT_MODULE defined and linked to the shared library. NEEDS names libraries of NmtDeps.cmake. RMA: it
+# implements libnmt/rma/rma.h, and sees the headers of that folder.
 function(nmt_provider name)
-	cmake_parse_arguments(A "" "" "SOURCES;NEEDS" ${ARGN})
+	cmake_parse_arguments(A "RMA" "" "SOURCES;NEEDS" ${ARGN})
 	string(TOUPPER ${name} upper)
 	set(how ${NMT_PROVIDER_${upper}})
 	if(NOT how MATCHES "^(AUTO|ON|MODULE|OFF)$")
@@ -29,6 +30,9 @@ function(nmt_provider name)
 	elseif(how STREQUAL MODULE)
 		nmt_provider_module(${name} "${A_SOURCES}" "${libs}")
 	endif()
+	if(A_RMA AND TARGET nmt_provider_${name})
+		target_include_directories(nmt_provider_${name} PRIVATE ${PROJECT_SOURCE_DIR}/libnmt)
+	endif()
 endfunction()
 
 function(nmt_provider_builtin name upper sources libs)
@@ -40,7 +44,17 @@ function(nmt_provider_builtin name upper sources libs)
 	target_compile_definitions(nmt_objects PRIVATE NMT_PROVIDER_${upper}=1)
 	foreach(lib nmt nmt_static)
 		target_sources(${lib} PRIVATE $<TARGET_OBJECTS:nmt_provider_${name}>)
-		target_link_libraries(${lib} PUBLIC ${libs})
+		foreach(dep ${libs})
+			target_link_libraries(${lib} PRIVATE $<BUILD_INTERFACE:${dep}>)
+		endforeach()
+	endforeach()
+	# Who links the installed static library names them himself.
+	foreach(dep ${libs})
+		get_target_property(file ${dep} IMPORTED_LOCATION)
+		cmake_path(GET file STEM LAST_ONLY stem)
+		string(REGEX REPLACE "^lib" "" stem ${stem})
+		target_link_libraries(nmt_static INTERFACE $<INSTALL_INTERFACE:${stem}>)
+		set_property(GLOBAL APPEND_STRING PROPERTY nmt_static_libs " -l${stem}")
 	endforeach()
 endfunction()
 

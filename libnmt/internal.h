@@ -16,7 +16,7 @@
 
 #include "list.h"
 
-#define NMTI_PROVIDERS_MAX 8
+#define NMTI_PROVIDERS_MAX 16
 #define NMTI_KINDS_MAX 16
 #define NMTI_NSEC INT64_C(1000000000)
 

@@ -8,12 +8,14 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "rma/rma.h"
 
-#ifdef NMT_PROVIDER_TCP
-extern const struct nmt_provider_ops nmti_provider_tcp;
-#endif
+extern const struct nmt_provider_ops nmti_provider_tcp, nmti_provider_verbs;
 
 static const struct nmt_provider_ops *const builtin[] = {
+#ifdef NMT_PROVIDER_VERBS
+	&nmti_provider_verbs,
+#endif
 #ifdef NMT_PROVIDER_TCP
 	&nmti_provider_tcp,
 #endif
@@ -125,6 +127,8 @@ static int no_fd(struct nmt_stream *s)
 
 void nmti_provider_defaults(struct nmt_provider_ops *ops)
 {
+	if (ops->rma)
+		nmti_rma_fill(ops);
 	DEFAULT(query, no_query);
 	DEFAULT(open, no_open);
 	DEFAULT(close, no_close);
@@ -177,6 +181,8 @@ static int abi_check(const struct nmt_provider_ops *ops)
 {
 	if (ops->abi != NMT_PROVIDER_ABI || ops->size != sizeof(*ops))
 		return -EPROTONOSUPPORT;
+	if (ops->name && ops->rma) /* the engine has the rest */
+		return 0;
 	if (!ops->name || !ops->attach || !ops->shutdown || !ops->close_stream || !ops->abort ||
 	    !ops->detach || (!ops->data_socket && !ops->peer_done))
 		return -EINVAL;

@@ -17,7 +17,7 @@ static int rma_open(struct nmt_pdomain *pd)
 	if (!rd)
 		return -ENOMEM;
 	rd->pd = pd;
-	rd->ops = pd->ops->below;
+	rd->ops = pd->ops->rma;
 	rc = rd->ops->open(pd, pd->device, &rd->lim, &rd->dev);
 	if (rc) {
 		free(rd);
@@ -224,41 +224,31 @@ static void rma_info(const struct nmt_stream *s, struct nmt_stream_info *info)
 
 /* ---- the table ---------------------------------------------------------------------------- */
 
-void nmti_rma_provider(const struct nmti_rma_ops *rma, struct nmt_provider_ops *out)
+void nmti_rma_fill(struct nmt_provider_ops *ops)
 {
-	*out = (struct nmt_provider_ops){
-		.abi = NMT_PROVIDER_ABI,
-		.size = sizeof(*out),
-		.name = rma->name,
-		.caps = rma->caps | NMT_CAP_NEGOTIATED | NMT_CAP_RECORDS,
-		.rank = rma->rank,
-		.default_mode = NMT_MODE_NEGOTIATED,
-		.max_rails = rma->max_rails,
-		.stream_size = sizeof(struct rma_stream),
-		.below = rma,
-		.query = rma->query,
-		.open = rma_open,
-		.close = rma_close,
-		.progress = nmti_rma_progress,
-		.arm = rma_arm,
-		.offer = nmti_rma_offer,
-		.attach = nmti_rma_attach,
-		.peer_done = nmti_rma_peer_done,
-		.peer_path = nmti_rma_peer_path,
-		.shutdown = rma_shutdown,
-		.close_stream = nmti_rma_close_stream,
-		.abort = nmti_rma_abort,
-		.detach = nmti_rma_detach,
-		.send = nmti_rma_send,
-		.recv = nmti_rma_recv,
-		.send_mr = nmti_rma_send_mr,
-		.recv_frags = nmti_rma_recv_frags,
-		.release = nmti_rma_release,
-		.recv_into = nmti_rma_recv_into,
-		.recv_cancel = nmti_rma_recv_cancel,
-		.flush = nmti_rma_flush,
-		.work = rma_work,
-		.reap = rma_reap,
-		.info = rma_info,
-	};
+	ops->default_mode = NMT_MODE_NEGOTIATED;
+	ops->stream_size = sizeof(struct rma_stream);
+	ops->open = rma_open;
+	ops->close = rma_close;
+	ops->progress = nmti_rma_progress;
+	ops->arm = rma_arm;
+	ops->offer = nmti_rma_offer;
+	ops->attach = nmti_rma_attach;
+	ops->peer_done = nmti_rma_peer_done;
+	ops->peer_path = nmti_rma_peer_path;
+	ops->shutdown = rma_shutdown;
+	ops->close_stream = nmti_rma_close_stream;
+	ops->abort = nmti_rma_abort;
+	ops->detach = nmti_rma_detach;
+	ops->send = nmti_rma_send;
+	ops->recv = nmti_rma_recv;
+	ops->send_mr = nmti_rma_send_mr;
+	ops->recv_frags = nmti_rma_recv_frags;
+	ops->release = nmti_rma_release;
+	ops->recv_into = nmti_rma_recv_into;
+	ops->recv_cancel = nmti_rma_recv_cancel;
+	ops->flush = nmti_rma_flush;
+	ops->work = rma_work;
+	ops->reap = rma_reap;
+	ops->info = rma_info;
 }

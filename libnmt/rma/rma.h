@@ -88,13 +88,6 @@ struct nmti_rma_ep_attr {
 };
 
 struct nmti_rma_ops {
-	const char *name;
-	uint64_t caps; /* at best */
-	uint32_t rank, max_rails;
-
-	/* As nmt_provider_ops.query. */
-	int (*query)(struct nmt_ctx *ctx, nmti_info_fn *emit, void *arg);
-
 	/*
 	 * Open DEVICE (empty: the best). What wakes the domain when there is something to poll are
 	 * sources of the provider's own (nmti_watch). -ENODEV, -EACCES, -ENOMEM.
@@ -161,10 +154,10 @@ struct nmti_rma_ops {
 	void (*describe)(const struct nmti_rma_ep *ep, struct nmt_stream_info *info);
 };
 
-/*
- * Make the stream provider OUT of RMA. Both live as long as the context. The provider's own
- * stream_size, open, attach, data ops and so on are the engine's.
- */
-void nmti_rma_provider(const struct nmti_rma_ops *rma, struct nmt_provider_ops *out);
+/* What a provider with RMA can at least, and what its streams are by default. */
+#define NMTI_RMA_CAPS (NMT_CAP_NEGOTIATED | NMT_CAP_RECORDS)
+
+/* Fill the ops of a stream provider that has ops->rma with the engine's. */
+void nmti_rma_fill(struct nmt_provider_ops *ops);
 
 #endif

@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Provider "verbs": the ops table. */
+/* Provider "verbs": the ops tables. */
 #include "verbs.h"
 
-#define CAPS (NMT_CAP_NEGOTIATED | NMT_CAP_RECORDS | NMT_CAP_PLACEMENT | NMT_CAP_ZEROCOPY |        \
-	      NMT_CAP_RAILS | NMT_CAP_RESUME | NMT_CAP_REMOTE_FLUSH | NMT_CAP_DMABUF)
-
 const struct nmti_rma_ops nmti_verbs_ops = {
-	.name = "verbs",
-	.caps = CAPS,
-	.rank = 10,
-	.max_rails = 16,
-	.query = nmti_verbs_query,
 	.open = nmti_verbs_open,
 	.close = nmti_verbs_close,
 	.reg = nmti_verbs_reg,
@@ -27,3 +19,21 @@ const struct nmti_rma_ops nmti_verbs_ops = {
 	.destroy = nmti_verbs_destroy,
 	.describe = nmti_verbs_describe,
 };
+
+const struct nmt_provider_ops nmti_provider_verbs = {
+	.abi = NMT_PROVIDER_ABI,
+	.size = sizeof(nmti_provider_verbs),
+	.name = "verbs",
+	.caps = VERBS_CAPS,
+	.rank = 10,
+	.max_rails = 16,
+	.query = nmti_verbs_query,
+	.rma = &nmti_verbs_ops,
+};
+
+#ifdef NMT_MODULE
+__attribute__((visibility("default"))) const struct nmt_provider_ops *nmt_provider_module(void)
+{
+	return &nmti_provider_verbs;
+}
+#endif

@@ -30,6 +30,11 @@
 #include "list.h"
 #include "rma/rma.h"
 
+/* What it has at best. */
+#define VERBS_CAPS                                                                                 \
+	(NMTI_RMA_CAPS | NMT_CAP_PLACEMENT | NMT_CAP_ZEROCOPY | NMT_CAP_RAILS | NMT_CAP_RESUME |   \
+	 NMT_CAP_REMOTE_FLUSH | NMT_CAP_DMABUF)
+
 #define VERBS_ADDRS 8       /* addresses of a device that peers are told */
 #define VERBS_CQS 64        /* completion queues of a device */
 #define VERBS_CQ_FIRST 4096u /* entries of the first; each further one has twice as many */
@@ -215,6 +220,7 @@ static inline struct nmti_rma_ep *verbs_wr_ep(const struct nmti_rma_dev *dev, ui
 }
 
 /* verbs.c */
+extern const struct nmt_provider_ops nmti_provider_verbs;
 extern const struct nmti_rma_ops nmti_verbs_ops;
 
 /* verbs_query.c */

@@ -106,7 +106,7 @@ static void find_limits(struct nmti_rma_dev *dev)
 	l->inline_max = probe_inline(dev);
 	l->ctrl_max = VERBS_MSG_MAX;
 	l->write_max = dev->port.pattr.max_msg_sz;
-	l->caps = nmti_verbs_ops.caps;
+	l->caps = VERBS_CAPS;
 	if (!nmti_verbs_has_dmabuf(dev->ibpd))
 		l->caps &= ~NMT_CAP_DMABUF;
 	l->numa = nmti_verbs_numa(ibv_get_device_name(dev->port.ctx->device));

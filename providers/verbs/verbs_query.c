@@ -267,8 +267,9 @@ int nmti_verbs_ports(const struct verbs_opt *opt, verbs_port_fn *fn, void *arg, 
 	errno = 0;
 	list = ibv_get_device_list(&n);
 	if (!list || !n) {
-		snprintf(reason, len, "no RDMA device (rdma link)%s%s",
-			 !list && errno ? ": " : "", !list && errno ? strerror(errno) : "");
+		snprintf(reason, len, !list && errno == ENOSYS ?
+			 "no RDMA in this kernel (modprobe ib_uverbs, and the adapter's driver)" :
+			 "no RDMA device (rdma link shows them)");
 		if (list)
 			ibv_free_device_list(list);
 		return -ENODEV;

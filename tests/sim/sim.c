@@ -363,12 +363,6 @@ static void sim_describe(const struct nmti_rma_ep *ep, struct nmt_stream_info *i
 }
 
 static const struct nmti_rma_ops sim_ops = {
-	.name = "sim",
-	.caps = NMT_CAP_PLACEMENT | NMT_CAP_ZEROCOPY | NMT_CAP_RAILS | NMT_CAP_RESUME |
-		NMT_CAP_REMOTE_FLUSH,
-	.rank = 99,
-	.max_rails = 16,
-	.query = sim_query,
 	.open = sim_open,
 	.close = sim_close,
 	.reg = sim_reg,
@@ -388,8 +382,17 @@ static const struct nmti_rma_ops sim_ops = {
 
 int sim_add(struct nmt_ctx *ctx)
 {
-	struct nmt_provider_ops ops;
+	static const struct nmt_provider_ops provider = {
+		.abi = NMT_PROVIDER_ABI,
+		.size = sizeof(provider),
+		.name = "sim",
+		.caps = NMTI_RMA_CAPS | NMT_CAP_PLACEMENT | NMT_CAP_ZEROCOPY | NMT_CAP_RAILS |
+			NMT_CAP_RESUME | NMT_CAP_REMOTE_FLUSH,
+		.rank = 99,
+		.max_rails = 16,
+		.query = sim_query,
+		.rma = &sim_ops,
+	};
 
-	nmti_rma_provider(&sim_ops, &ops);
-	return nmti_provider_add(ctx, &ops);
+	return nmti_provider_add(ctx, &provider);
 }

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define NMT_PROVIDER_ABI 2
+#define NMT_PROVIDER_ABI 3
 
 /* Circular list with a head, as in the kernel. */
 struct nmti_list {
@@ -166,6 +166,8 @@ bool nmti_log_on(const struct nmt_ctx *ctx, enum nmt_log_level level);
 
 struct nmti_ctl;  /* control channel, core */
 struct nmti_boot; /* set-up in progress, core */
+
+struct nmti_rma_ops; /* rma/rma.h */
 
 /* One provider in a domain. */
 struct nmt_pdomain {
@@ -371,7 +373,11 @@ struct nmt_provider_ops {
 	uint32_t max_rails;
 	size_t stream_size;    /* bytes of stream->priv */
 	bool data_socket;      /* the bytes of a stream travel on a TCP connection of their own */
-	const void *below;     /* of the provider: its ops are made out of these */
+	/*
+	 * A provider that can write remote memory has these (rma/rma.h), and only what stands above
+	 * and query: the engine's ops make a stream provider of it. NULL: a stream provider.
+	 */
+	const struct nmti_rma_ops *rma;
 
 	/* -- discovery -- */
 
@@ -466,7 +472,10 @@ typedef const struct nmt_provider_ops *nmt_provider_module_fn(void);
 int nmti_provider_add(struct nmt_ctx *ctx, const struct nmt_provider_ops *ops);
 const struct nmt_provider_ops *nmti_provider_find(struct nmt_ctx *ctx, const char *name);
 
-/* Fill every NULL op of OPS that the core calls without looking with one that says -EOPNOTSUPP. */
+/*
+ * The engine's ops for a provider with RMA, then every NULL op that the core calls without looking:
+ * one that says -EOPNOTSUPP.
+ */
 void nmti_provider_defaults(struct nmt_provider_ops *ops);
 
 #ifdef __cplusplus

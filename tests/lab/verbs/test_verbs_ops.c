@@ -65,7 +65,7 @@ static void test_query(void **state)
 
 	(void)state;
 	side_enter(&a);
-	assert_int_equal(ops->query(a.ctx, keep, &f), 0);
+	assert_int_equal(nmti_provider_verbs.query(a.ctx, keep, &f), 0);
 	assert_int_equal(f.count, 2);
 	i = find(&f, "rxe_a");
 	assert_int_equal(i->status, 0);
@@ -84,7 +84,7 @@ static int refused(void)
 {
 	struct found f = { 0 };
 
-	if (setuid(65534) || ops->query(a.ctx, keep, &f))
+	if (setuid(65534) || nmti_provider_verbs.query(a.ctx, keep, &f))
 		return 1;
 	for (int i = 0; i < f.count; i++) {
 		if (f.info[i].status == -EACCES && strstr(f.info[i].reason, "permission"))
