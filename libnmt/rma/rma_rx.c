@@ -277,14 +277,14 @@ int nmti_rma_piece_move(struct rma_stream *rs, const struct nmti_piece *p, struc
 	return nmti_mr_move(rs->s->dom, mr, offset, src, at + p->offset + rs->rx.used, n);
 }
 
-/* Copy N bytes of a piece to CPU memory. */
-static int piece_read(struct rma_stream *rs, const struct nmti_piece *p, void *dst, uint32_t n,
-		      uint32_t skip)
+/* Copy N bytes of a piece, behind the first SKIP, to CPU memory. */
+static int piece_read(struct rma_stream *rs, const struct nmti_piece *p, uint32_t skip, void *dst,
+		      uint32_t n)
 {
 	uint64_t at;
 	const struct nmt_mr *src = landed(rs, cell_of(p), &at);
 
-	return nmt_mr_read(src, at + p->offset + rs->rx.used + skip, dst, n);
+	return nmt_mr_read(src, at + p->offset + skip, dst, n);
 }
 
 void nmti_rma_rx_discard(struct rma_stream *rs)
@@ -354,17 +354,17 @@ struct copy {
 	size_t at, done; /* into the first iovec; all told */
 };
 
-/* Copy from the piece as far as the buffers go. */
-static int copy_piece(struct rma_stream *rs, const struct nmti_piece *p, struct copy *c,
-		      uint32_t *got)
+/* Copy from the piece, of which USED bytes are gone, as far as the buffers go. */
+static int copy_piece(struct rma_stream *rs, const struct nmti_piece *p, uint32_t used,
+		      struct copy *c, uint32_t *got)
 {
-	uint32_t left = p->len - rs->rx.used;
+	uint32_t left = p->len - used;
 
 	*got = 0;
 	while (*got < left && c->n) {
 		size_t room = c->iov->iov_len - c->at;
 		uint32_t n = room < left - *got ? (uint32_t)room : left - *got;
-		int rc = n ? piece_read(rs, p, (char *)c->iov->iov_base + c->at, n, *got) : 0;
+		int rc = n ? piece_read(rs, p, used + *got, (char *)c->iov->iov_base + c->at, n) : 0;
 
 		if (rc)
 			return rc;
@@ -382,16 +382,25 @@ static int copy_piece(struct rma_stream *rs, const struct nmti_piece *p, struct 
 
 static ssize_t peek(struct rma_stream *rs, struct copy *c, int *out_flags)
 {
+	uint32_t used = rs->rx.used, got;
+	struct nmti_win_at at;
 	struct nmti_piece p;
-	uint32_t got;
 	int rc;
 
 	if (!nmti_rma_piece(rs, &p))
 		return nothing(rs);
-	rc = copy_piece(rs, &p, c, &got);
-	if (!rc && p.eor && got == p.len - rs->rx.used)
-		*out_flags |= MSG_EOR;
-	return rc ? rc : (ssize_t)got;
+	nmti_win_first(rs->w, &at);
+	while (!(*out_flags & MSG_EOR) && nmti_win_look(rs->w, &at, &p) && !p.fin) {
+		if (!c->n && p.len)
+			break;
+		rc = copy_piece(rs, &p, used, c, &got);
+		if (rc)
+			return rc;
+		if (p.eor && used + got == p.len)
+			*out_flags |= MSG_EOR;
+		used = 0;
+	}
+	return (ssize_t)c->done;
 }
 
 /* Take pieces until the buffers are full or a record ends. 1: there was any. */
@@ -404,7 +413,7 @@ static int copy_pieces(struct rma_stream *rs, struct copy *c, int *out_flags)
 	while (!(*out_flags & MSG_EOR) && nmti_rma_piece(rs, &p)) {
 		if (!c->n && p.len)
 			break;
-		rc = copy_piece(rs, &p, c, &got);
+		rc = copy_piece(rs, &p, rs->rx.used, c, &got);
 		if (rc)
 			return rc;
 		if (p.eor && rs->rx.used + got == p.len)
@@ -466,8 +475,7 @@ static int lend_empty(struct rma_stream *rs, struct nmt_frag *frag)
 static int lend_piece(struct rma_stream *rs, const struct nmti_piece *p, struct nmt_frag *frag)
 {
 	struct nmti_cell *cell = cell_of(p);
-	uint32_t len = p->len - rs->rx.used, flags = p->eor ? NMT_FRAG_EOR : 0;
-	uint64_t pos = p->offset + rs->rx.used, at;
+	uint64_t pos = p->offset, at;
 	struct nmt_mr *mr;
 	int rc;
 
@@ -475,13 +483,46 @@ static int lend_piece(struct rma_stream *rs, const struct nmti_piece *p, struct 
 		return lend_empty(rs, frag);
 	mr = landed(rs, cell, &at);
 	if (mr != cell->mr) {
-		rc = nmti_mr_move(rs->s->dom, cell->mr, cell->offset + pos, mr, at + pos, len);
+		rc = nmti_mr_move(rs->s->dom, cell->mr, cell->offset + pos, mr, at + pos, p->len);
 		if (rc)
 			return rc;
-		rs->s->stat.rx_copied += len;
+		rs->s->stat.rx_copied += p->len;
 		rs->s->stat.fallback_staging++;
 	}
-	return nmti_lend(rs->s, cell, (uint32_t)pos, len, flags, frag);
+	return nmti_lend(rs->s, cell, (uint32_t)pos, p->len, p->eor ? NMT_FRAG_EOR : 0, frag);
+}
+
+/*
+ * The next bytes that lie in one piece, as P: small runs that follow each other in a cell are one
+ * loan. How many runs; 0: there is none.
+ */
+static uint32_t piece_join(struct rma_stream *rs, struct nmti_piece *p)
+{
+	struct nmti_win_at at;
+	struct nmti_piece next;
+	uint32_t n = 1;
+
+	if (!nmti_rma_piece(rs, p))
+		return 0;
+	p->offset += rs->rx.used;
+	p->len -= rs->rx.used;
+	nmti_win_first(rs->w, &at);
+	nmti_win_look(rs->w, &at, &next);
+	while (!p->eor && !p->last && nmti_win_look(rs->w, &at, &next) && !next.fin) {
+		p->len += next.len; /* of one cell */
+		p->eor = next.eor;
+		p->last = next.last;
+		n++;
+	}
+	return n;
+}
+
+static void use_all(struct rma_stream *rs, uint32_t n)
+{
+	struct nmti_piece p;
+
+	while (n-- && nmti_rma_piece(rs, &p))
+		nmti_rma_use(rs, &p, p.len - rs->rx.used);
 }
 
 /* All memory that the stream may hold is lent. */
@@ -494,13 +535,14 @@ int nmti_rma_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
 {
 	struct rma_stream *rs = rma_of(s);
 	struct nmti_piece p;
+	uint32_t runs;
 	int n = 0, rc = 0;
 
-	while (n < max && !rs->rx.end && nmti_rma_piece(rs, &p)) {
+	while (n < max && !rs->rx.end && (runs = piece_join(rs, &p))) {
 		rc = lend_piece(rs, &p, &frags[n]);
 		if (rc)
 			break;
-		nmti_rma_use(rs, &p, p.len - rs->rx.used);
+		use_all(rs, runs);
 		n++;
 	}
 	if (n || rs->rx.end)

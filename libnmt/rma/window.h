@@ -163,6 +163,18 @@ bool nmti_win_peek(const struct nmti_win *w, struct nmti_piece *piece);
 void nmti_win_take(struct nmti_win *w);
 
 /*
+ * To look further without taking: a place among the pieces, the first one to begin with. What is
+ * taken or arrives ends its use. nmti_win_look: the piece at AT, and go on to the next; false: there
+ * is none.
+ */
+struct nmti_win_at {
+	uint32_t ready, out;
+	uint64_t out_at;
+};
+void nmti_win_first(const struct nmti_win *w, struct nmti_win_at *at);
+bool nmti_win_look(const struct nmti_win *w, struct nmti_win_at *at, struct nmti_piece *piece);
+
+/*
  * Posted mode: give the segment with COOKIE back. 0: a piece with last, or nmti_win_returned(),
  * tells when. -ENOENT: it is full, or there is none.
  */

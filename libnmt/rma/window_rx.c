@@ -324,15 +324,12 @@ int nmti_win_arrived(struct nmti_win *w, uint8_t rail, uint32_t imm, uint32_t le
 
 /* ---- pieces --------------------------------------------------------------------------------- */
 
-bool nmti_win_peek(const struct nmti_win *w, struct nmti_piece *piece)
+/* The ready run E as a piece: of segment OUT, at OUT_AT. */
+static inline void make_piece(const struct win_rx *r, const struct rx_ready *e, uint32_t out,
+			      uint64_t out_at, struct nmti_piece *piece)
 {
-	const struct win_rx *r = &w->rx;
-	const struct rx_ready *e = &r->ready[r->ready_head & r->ready_mask];
-
-	if (r->ready_head == r->ready_tail)
-		return false;
-	piece->cookie = win_rx_seg(r, r->out)->cookie;
-	piece->offset = r->out_at;
+	piece->cookie = win_rx_seg(r, out)->cookie;
+	piece->offset = out_at;
 	piece->len = e->len;
 	piece->eor = e->flags & READY_EOR;
 	piece->last = e->flags & READY_LAST;
@@ -340,6 +337,39 @@ bool nmti_win_peek(const struct nmti_win *w, struct nmti_piece *piece)
 	piece->status = 0;
 	if (unlikely(e->flags & (READY_STOP | READY_TRUNC)))
 		piece->status = e->flags & READY_STOP ? -ECANCELED : -EMSGSIZE;
+}
+
+bool nmti_win_peek(const struct nmti_win *w, struct nmti_piece *piece)
+{
+	const struct win_rx *r = &w->rx;
+
+	if (r->ready_head == r->ready_tail)
+		return false;
+	make_piece(r, &r->ready[r->ready_head & r->ready_mask], r->out, r->out_at, piece);
+	return true;
+}
+
+void nmti_win_first(const struct nmti_win *w, struct nmti_win_at *at)
+{
+	*at = (struct nmti_win_at){ w->rx.ready_head, w->rx.out, w->rx.out_at };
+}
+
+bool nmti_win_look(const struct nmti_win *w, struct nmti_win_at *at, struct nmti_piece *piece)
+{
+	const struct win_rx *r = &w->rx;
+	const struct rx_ready *e = &r->ready[at->ready & r->ready_mask];
+
+	if (at->ready == r->ready_tail)
+		return false;
+	make_piece(r, e, at->out, at->out_at, piece);
+	at->ready++;
+	at->out_at += e->len;
+	if (!(e->flags & READY_LAST))
+		return true;
+	at->out_at = 0;
+	do
+		at->out++;
+	while (at->out != r->in && win_rx_seg(r, at->out)->flags & SEG_GONE);
 	return true;
 }
 

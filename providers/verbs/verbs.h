@@ -55,7 +55,7 @@ struct verbs_opt {
 	int mtu; /* enum ibv_mtu */
 	int sl, traffic_class, flow_label;
 	int retry_count, timeout;
-	int inline_max, send_depth;
+	int inline_max, send_depth, recv_depth;
 	int connect_timeout; /* ms */
 };
 

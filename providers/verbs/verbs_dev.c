@@ -7,8 +7,6 @@
 
 #include "verbs.h"
 
-#define RECV_SLOTS 16384u
-
 /* ---- choice of the port ---- */
 
 struct choice {
@@ -102,7 +100,7 @@ static void find_limits(struct nmti_rma_dev *dev)
 
 	/* A queue pair's completions fit into one queue; one request is the marker of a fence. */
 	l->send_depth = smaller(smaller(wr, cqe / 2) - 1, (uint32_t)dev->opt.send_depth);
-	l->recv_slots = smaller(smaller(wr, cqe / 2), RECV_SLOTS);
+	l->recv_slots = smaller(smaller(wr, cqe / 2), (uint32_t)dev->opt.recv_depth);
 	l->inline_max = probe_inline(dev);
 	l->ctrl_max = VERBS_MSG_MAX;
 	l->write_max = dev->port.pattr.max_msg_sz;

@@ -331,8 +331,4 @@ void nmti_verbs_destroy(struct nmti_rma_ep *ep)
 void nmti_verbs_describe(const struct nmti_rma_ep *ep, struct nmt_stream_info *info)
 {
 	snprintf(info->device, sizeof(info->device), "%s", ep->dev->port.name);
-	if (ep->from)
-		nmti_addr_format(&ep->from->ss, info->local, sizeof(info->local));
-	if (ep->peer.ss_family)
-		nmti_addr_format(&ep->peer, info->peer, sizeof(info->peer));
 }

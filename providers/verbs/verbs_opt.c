@@ -57,5 +57,6 @@ void nmti_verbs_options(struct nmt_ctx *ctx, struct verbs_opt *opt)
 	opt->timeout = number(ctx, "NMT_VERBS_TIMEOUT", 1, 31, TIMEOUT);
 	opt->inline_max = number(ctx, "NMT_VERBS_INLINE", 0, 4096, 512);
 	opt->send_depth = number(ctx, "NMT_VERBS_SEND_DEPTH", 2, 32768, 256);
+	opt->recv_depth = number(ctx, "NMT_VERBS_RECV_DEPTH", 6, 16384, 16384);
 	opt->connect_timeout = number(ctx, "NMT_VERBS_CONNECT_TIMEOUT", 1, 600000, 10000);
 }

@@ -167,6 +167,44 @@ static void t_peek_keeps_bytes(struct env *env)
 	assert_int_equal(nmt_recv(p.s->s, buf, sizeof(buf), 0), 3);
 }
 
+/* As on a socket: a peek is as long as what is there, whatever calls sent it. */
+static void t_peek_spans_sends(struct env *env)
+{
+	unsigned char buf[300];
+	struct pair p;
+	ssize_t n;
+
+	pair_open(env, &p);
+	for (uint64_t i = 0; i < 5; i++)
+		end_put_pattern(p.c, 1, i * 50, 50);
+	wait_for(env, (n = nmt_recv(p.s->s, buf, sizeof(buf), MSG_PEEK)) == 250 ||
+			      (n != -EAGAIN && n < 0));
+	assert_int_equal(n, 250);
+	assert_int_equal(pattern_check(1, 0, buf, 250), -1);
+	assert_int_equal(nmt_recv(p.s->s, buf, 70, 0), 70);
+	assert_int_equal(nmt_recv(p.s->s, buf, sizeof(buf), MSG_PEEK), 180);
+	assert_int_equal(pattern_check(1, 70, buf, 180), -1);
+	assert_int_equal(nmt_recv(p.s->s, buf, sizeof(buf), 0), 180);
+	assert_int_equal(nmt_recv(p.s->s, buf, sizeof(buf), MSG_PEEK), -EAGAIN);
+}
+
+/* Small sends that arrived together are one loan, and not one each. */
+static void t_small_sends_are_few_loans(struct env *env)
+{
+	struct nmt_frag frag[32];
+	struct pair p;
+	int n;
+
+	pair_open(env, &p);
+	for (uint64_t i = 0; i < 20; i++)
+		end_put_pattern(p.c, 1, i * 50, 50);
+	end_put_pattern(p.c, 1, 1000, 24);
+	env_idle(env, 20 * MS);
+	n = nmt_recv_frags(p.s->s, frag, 32, 0);
+	assert_true(n > 0 && n <= 4);
+	assert_ok(env, nmt_release(p.s->s, frag, n));
+}
+
 static void t_more_is_sent_by_poll(struct env *env)
 {
 	uint64_t seed = rng_next(&env->rng);
@@ -216,6 +254,8 @@ const struct test tests_bytes[] = {
 	TEST(t_large_send_from_one_call, T_POOL),
 	TEST(t_eagain_when_nothing_came, T_POOL),
 	TEST(t_peek_keeps_bytes, T_POOL),
+	TEST(t_peek_spans_sends, T_POOL | T_STREAM | T_BUFFER),
+	TEST(t_small_sends_are_few_loans, T_POOL | T_STREAM | T_BUFFER | T_HOST),
 	TEST(t_more_is_sent_by_poll, 0),
 	TEST(t_recv_goes_on_after_lent_bytes, T_POOL),
 	TESTS_END,

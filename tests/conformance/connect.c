@@ -96,7 +96,8 @@ static void t_connect_returns_at_once(struct env *env)
 		failf(env, "nmt_connect took %lld ms", (long long)((now_ns() - start) / MS));
 	assert_int_equal(end_info(e).state, NMT_STATE_RESOLVING);
 	wait_for(env, e->error);
-	assert_true(e->error == -ENOENT || e->error == -ETIMEDOUT);
+	/* -EHOSTUNREACH: a host without name service. */
+	assert_true(e->error == -ENOENT || e->error == -ETIMEDOUT || e->error == -EHOSTUNREACH);
 	assert_true(now_ns() - start < 3 * SEC);
 }
 

@@ -4,7 +4,9 @@
  * polls both domains. With nothing to do the loop sleeps on armed descriptors, so every test also
  * proves that arming loses no wake-up.
  */
+#include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,14 +71,52 @@ struct nmt_ctx *env_context(struct env *env)
 	return ctx;
 }
 
+/* The network namespace of PATH, for what is made from here on; the one before, or -1. */
+static int enter_host(const char *path)
+{
+	int before = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (before >= 0 && (fd < 0 || setns(fd, CLONE_NEWNET))) {
+		close(before);
+		before = -1;
+	}
+	if (fd >= 0)
+		close(fd);
+	return before;
+}
+
+/*
+ * With another host a domain takes the devices of that one: its RDMA listeners are made when it is
+ * opened. Its sockets are made later, here, so that the addresses of the tests hold.
+ */
+int env_open_server(const struct suite *suite, struct nmt_ctx *ctx,
+		    const struct nmt_domain_attr *attr, struct nmt_domain **dom)
+{
+	char path[128];
+	int ret, back;
+
+	if (!suite->host)
+		return nmt_domain_open(ctx, suite->cfg.server, attr, dom);
+	snprintf(path, sizeof(path), "/run/netns/%s", suite->host);
+	back = enter_host(path);
+	if (back < 0)
+		return -errno;
+	ret = nmt_domain_open(ctx, suite->cfg.server, attr, dom);
+	if (setns(back, CLONE_NEWNET))
+		abort();
+	close(back);
+	return ret;
+}
+
 void env_open(struct env *env, const struct nmt_domain_attr *attr)
 {
 	struct nmt_domain_attr def = env_domain_attr(env);
 
+	attr = attr ? attr : &def;
 	env->ctx = env_context(env);
-	for (int i = 0; i < 2; i++)
-		assert_ok(env, nmt_domain_open(env->ctx, env->cfg->spec, attr ? attr : &def,
-					       &env->dom[i]));
+	assert_ok(env, nmt_domain_open(env->ctx, env->cfg->spec, attr, &env->dom[CLIENT]));
+	assert_ok(env, env_open_server(env->suite, env->ctx, attr, &env->dom[SERVER]));
 }
 
 static void dispatch(struct nmt_domain *dom, struct env *env, const struct nmt_event *ev)

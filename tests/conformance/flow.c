@@ -41,23 +41,28 @@ static bool all_done(struct flow *f, unsigned int n)
 	return true;
 }
 
+bool flows_turn(struct env *env, struct flow *f, unsigned int n)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < n; i++)
+		any |= steps(&f[i]);
+	for (unsigned int i = 0; i < n && !any; i++)
+		sink_release(&f[i], 0);
+	if (any)
+		env_spin(env, 1);
+	else if (!all_done(f, n))
+		env_turn(env, "all bytes of a flow", __FILE__, __LINE__);
+	if (now_ns() > env->deadline)
+		failf(env, "time limit: flow at %llu of %llu", (unsigned long long)f->in.pos,
+		      (unsigned long long)f->total);
+	return !all_done(f, n);
+}
+
 void flows_run(struct env *env, struct flow *f, unsigned int n)
 {
-	while (!all_done(f, n)) {
-		bool any = false;
-
-		for (unsigned int i = 0; i < n; i++)
-			any |= steps(&f[i]);
-		for (unsigned int i = 0; i < n && !any; i++)
-			sink_release(&f[i], 0);
-		if (any)
-			env_spin(env, 1);
-		else
-			env_turn(env, "all bytes of a flow", __FILE__, __LINE__);
-		if (now_ns() > env->deadline)
-			failf(env, "time limit: flow at %llu of %llu",
-			      (unsigned long long)f->in.pos, (unsigned long long)f->total);
-	}
+	while (flows_turn(env, f, n))
+		;
 	for (unsigned int i = 0; i < n; i++)
 		sink_release(&f[i], 0);
 }

@@ -133,6 +133,6 @@ static void t_zerocopy_without_locked_memory(struct env *env)
 const struct test tests_limits[] = {
 	TEST(t_accept_without_descriptors, T_HOST),
 	TEST(t_connect_without_descriptors, T_HOST),
-	TEST(t_zerocopy_without_locked_memory, T_HOST),
+	TEST(t_zerocopy_without_locked_memory, T_HOST | T_KERNEL),
 	TESTS_END,
 };

@@ -46,13 +46,15 @@ static void t_listen_by_name(struct env *env)
 	struct nmt_stream_attr attr;
 	struct nmt_listener *other;
 	struct pair p;
+	int ret;
 
 	env_open(env, NULL);
 	attr = env_attr(env);
 	open_at(env, lis_open(env, "localhost:0", NULL), &p, CLIENT, SERVER);
 	pair_works(&p, 100);
-	assert_err(env, nmt_listen(env->dom[SERVER], "no-such-host.invalid:0", &attr, &other),
-		   -ENOENT);
+	/* -EHOSTUNREACH: a host without name service. */
+	ret = nmt_listen(env->dom[SERVER], "no-such-host.invalid:0", &attr, &other);
+	assert_true(ret == -ENOENT || ret == -EHOSTUNREACH);
 }
 
 static void t_accept_with_nothing_is_eagain(struct env *env)
@@ -93,6 +95,8 @@ static void t_accept_into_another_domain(struct env *env)
 	l = lis_open(env, "127.0.0.1:0", NULL);
 	open_at(env, l, &p, CLIENT, CLIENT);
 	pair_works(&p, 50000);
+	if (env->suite->host) /* its device has no address in this network namespace */
+		return;
 	open_at(env, l, &p, SERVER, SERVER);
 	pair_works(&p, 50000);
 }

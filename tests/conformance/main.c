@@ -38,6 +38,7 @@ static const char help_text[] =
 	"  -s, --seed N         seed of all random choices (or NMT_SEED; default: the time)\n"
 	"  -f, --fault NAME     put this fault between core and provider: a test has to fail\n"
 	"  -F, --faults         run every fault and check that its test finds it\n"
+	"  -H, --host NS        the server's domain has the devices of this network namespace\n"
 	"  -m, --limit MS       cap of the time limit of each test\n"
 	"  -l, --list           list configurations\n"
 	"  -T, --tests          list the tests of the configuration, or all\n"
@@ -56,7 +57,7 @@ struct opts {
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' }, { "test", required_argument, NULL, 't' },
 	{ "seed", required_argument, NULL, 's' },   { "fault", required_argument, NULL, 'f' },
-	{ "faults", no_argument, NULL, 'F' },       { "limit", required_argument, NULL, 'm' },
+	{ "host", required_argument, NULL, 'H' },   { "faults", no_argument, NULL, 'F' },       { "limit", required_argument, NULL, 'm' },
 	{ "list", no_argument, NULL, 'l' },         { "tests", no_argument, NULL, 'T' },
 	{ "list-faults", no_argument, NULL, 'L' },  { "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },      { NULL, 0, NULL, 0 },
@@ -117,6 +118,9 @@ static void parse_one(struct opts *o, int c)
 	case 'm':
 		o->suite.limit_ms = (unsigned int)number(optarg);
 		break;
+	case 'H':
+		o->suite.host = optarg;
+		break;
 	case 'T':
 		o->tests = true;
 		break;
@@ -147,7 +151,7 @@ static void parse(struct opts *o, int argc, char **argv)
 	int c;
 
 	o->suite.seed = seed && *seed ? number(seed) : (uint64_t)now_ns();
-	while ((c = getopt_long(argc, argv, "c:t:s:f:Fm:lTLhV", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:t:s:f:FH:m:lTLhV", long_options, NULL)) != -1) {
 		if (tell(c))
 			exit(0);
 		parse_one(o, c);
@@ -195,10 +199,14 @@ static void keep_line(void *arg, enum nmt_log_level level, const char *line)
 	snprintf(arg, WHY_MAX, "%s", line);
 }
 
-/* Its provider and its memory, tried. */
-static int try_config(struct nmt_ctx *ctx, const struct config *cfg)
+/*
+ * Its providers and its memory, tried. What libraries below open once and keep is open then, so that
+ * no test is blamed for it.
+ */
+static int try_config(struct nmt_ctx *ctx, const struct suite *suite)
 {
 	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
+	const struct config *cfg = &suite->cfg;
 	struct nmt_domain *dom;
 	struct nmt_mr *mr;
 	int ret = opaque_add(ctx);
@@ -212,13 +220,17 @@ static int try_config(struct nmt_ctx *ctx, const struct config *cfg)
 	nmt_mr_close(mr);
 	attr.pool_kind = config_pool(cfg);
 	ret = nmt_domain_open(ctx, cfg->spec, &attr, &dom);
+	if (ret)
+		return ret;
+	nmt_domain_close(dom);
+	ret = env_open_server(suite, ctx, &attr, &dom);
 	if (!ret)
 		nmt_domain_close(dom);
 	return ret;
 }
 
 /* The reason why the configuration cannot run on this machine; empty: it can. */
-static void unusable(const struct config *cfg, char why[static WHY_MAX])
+static void unusable(const struct suite *suite, char why[static WHY_MAX])
 {
 	struct nmt_ctx_attr attr = NMT_CTX_ATTR_INIT;
 	struct nmt_ctx *ctx;
@@ -230,9 +242,9 @@ static void unusable(const struct config *cfg, char why[static WHY_MAX])
 	why[0] = '\0';
 	if (nmt_ctx_open(&attr, &ctx))
 		return;
-	ret = try_config(ctx, cfg);
+	ret = try_config(ctx, suite);
 	if (ret && !why[0])
-		snprintf(why, WHY_MAX, "provider %s: %s", cfg->spec, nmt_strerror(ret));
+		snprintf(why, WHY_MAX, "provider %s: %s", suite->cfg.spec, nmt_strerror(ret));
 	if (!ret)
 		why[0] = '\0';
 	nmt_ctx_close(ctx);
@@ -249,6 +261,20 @@ static void on_alarm(int sig)
 	_exit(1);
 }
 
+/* What the variant of the configuration asks for. */
+static void set_environment(const struct config *cfg)
+{
+	char *text = strdup(cfg->set ? cfg->set : ""), *save = NULL;
+
+	for (char *word = strtok_r(text, "\n", &save); word; word = strtok_r(NULL, "\n", &save)) {
+		char *eq = strchr(word, '=');
+
+		*eq = '\0';
+		setenv(word, eq + 1, 1);
+	}
+	free(text);
+}
+
 static int run_config(struct opts *o)
 {
 	static struct CMUnitTest tests[TESTS_MAX];
@@ -256,13 +282,14 @@ static int run_config(struct opts *o)
 	unsigned int n = 0;
 	char why[WHY_MAX];
 
+	set_environment(&o->suite.cfg);
 	collect(o, tests, args, &n);
 	if (o->tests) {
 		for (unsigned int i = 0; i < n; i++)
 			puts(tests[i].name);
 		return 0;
 	}
-	unusable(&o->suite.cfg, why);
+	unusable(&o->suite, why);
 	if (why[0] || !n) {
 		printf("SKIP: %s\n", why[0] ? why : "no test matches");
 		return SKIPPED;

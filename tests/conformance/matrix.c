@@ -22,12 +22,22 @@
 struct row {
 	const char *spec;
 	unsigned int modes, recvs, kinds;
+	bool guest;
 };
 
 static const struct row rows[] = {
-#define PROVIDER(spec, modes, recvs, kinds) { spec, modes, recvs, kinds },
+#define PROVIDER(spec, modes, recvs, kinds) { spec, modes, recvs, kinds, false },
+#define GUEST(spec, modes, recvs, kinds) { spec, modes, recvs, kinds, true },
 #include "matrix.def"
+#undef GUEST
 #undef PROVIDER
+};
+
+static const struct {
+	const char *name, *set;
+} variants[] = {
+	{ "tiny", "NMT_VERBS_SEND_DEPTH=4\nNMT_VERBS_RECV_DEPTH=6" },
+	{ "srq", "NMT_VERBS_SRQ=0" },
 };
 
 static const struct {
@@ -63,6 +73,21 @@ static const struct {
 	{ "dmabuf", K_DMABUF, NMT_MEM_DMABUF },
 };
 
+/* CLIENT[+SERVER][:VARIANT][@RAILS] */
+static void spell_out(struct config *c, const char *row)
+{
+	const char *server = strchr(row, '+'), *variant = strchr(row, ':'), *rails = strchr(row, '@');
+
+	server = server ? server + 1 : row;
+	snprintf(c->spec, sizeof(c->spec), "%.*s", (int)strcspn(row, "+:@"), row);
+	snprintf(c->server, sizeof(c->server), "%.*s", (int)strcspn(server, ":@"), server);
+	if (rails)
+		c->rails = (uint32_t)atoi(rails + 1);
+	for (size_t i = 0; variant && i < ARRAY_LEN(variants); i++)
+		if (!strncmp(variant + 1, variants[i].name, strlen(variants[i].name)))
+			c->set = variants[i].set;
+}
+
 static bool fill(struct config *c, unsigned int r, unsigned int m, unsigned int v, unsigned int k)
 {
 	if (!(rows[r].modes & modes[m].mask) || !(rows[r].recvs & recvs[v].mask) ||
@@ -70,9 +95,8 @@ static bool fill(struct config *c, unsigned int r, unsigned int m, unsigned int 
 		return false;
 	*c = (struct config){ .mode = modes[m].mode, .records = modes[m].records,
 			      .recv = recvs[v].recv, .kind = kinds[k].kind, .rails = 1 };
-	snprintf(c->spec, sizeof(c->spec), "%.*s", (int)strcspn(rows[r].spec, "@"), rows[r].spec);
-	if (strchr(rows[r].spec, '@'))
-		c->rails = (uint32_t)atoi(strchr(rows[r].spec, '@') + 1);
+	spell_out(c, rows[r].spec);
+	c->brief = rows[r].guest && strpbrk(rows[r].spec, "+:@");
 	snprintf(c->name, sizeof(c->name), "%s.%s.%s.%s", rows[r].spec, modes[m].name,
 		 recvs[v].name, kinds[k].name);
 	return true;
@@ -98,22 +122,22 @@ bool config_find(const char *name, struct config *out)
 
 static unsigned int kind_has(const struct config *c)
 {
-	if (c->kind == NMT_MEM_HOST)
+	if (c->kind == NMT_MEM_HOST && !c->brief)
 		return T_HOST | T_CPU;
-	if (c->kind == NMT_MEM_HUGE || (c->kind == NMT_MEM_UDMABUF && NMTI_DMA_COHERENT))
+	if (c->kind == NMT_MEM_HOST || c->kind == NMT_MEM_HUGE || (c->kind == NMT_MEM_UDMABUF && NMTI_DMA_COHERENT))
 		return T_CPU;
 	return T_OPAQUE;
 }
 
 static bool in_kernel(const struct config *c)
 {
-	return !strcmp(c->spec, "tcp") || !strcmp(c->spec, "auto");
+	return !strcmp(c->server, "tcp") || !strcmp(c->server, "auto");
 }
 
 /* Whoever writes into the peer's memory needs some to be there, and slots for notices. */
 static bool buffers(const struct config *c)
 {
-	return in_kernel(c) || (c->recv == NMT_RECV_POOL && !strstr(c->spec, "tiny"));
+	return in_kernel(c) || (c->recv == NMT_RECV_POOL && !strstr(c->name, "tiny"));
 }
 
 unsigned int config_has(const struct config *c)

@@ -43,8 +43,11 @@
 
 struct config {
 	char name[64];
-	char spec[32];
+	char spec[32];   /* of the client's domain */
+	char server[32]; /* of the server's */
+	const char *set; /* NAME=VALUE of the environment, "\n" between them; NULL: none */
 	uint32_t rails;
+	bool brief;      /* without the tests of T_HOST */
 	enum nmt_mode mode;
 	bool records;
 	enum nmt_recv_mode recv;
@@ -92,6 +95,7 @@ struct suite {
 	struct config cfg;
 	uint64_t seed;
 	const char *fault;     /* NULL: none */
+	const char *host;      /* network namespace of the server's devices; NULL: this one */
 	unsigned int limit_ms; /* cap of each test's time limit; 0: none */
 };
 
@@ -119,6 +123,9 @@ struct env {
 };
 
 void env_run(const struct suite *suite, const struct test *test);
+/* The server's domain, on its host. */
+int env_open_server(const struct suite *suite, struct nmt_ctx *ctx,
+		    const struct nmt_domain_attr *attr, struct nmt_domain **dom);
 /* Context and both domains; ATTR NULL: small cells, small pool, the configuration's memory kind. */
 void env_open(struct env *env, const struct nmt_domain_attr *attr);
 struct nmt_domain_attr env_domain_attr(const struct env *env);
@@ -351,6 +358,8 @@ struct flow {
 
 void flow_init(struct env *env, struct flow *f, struct end *tx, struct end *rx, uint64_t total);
 void flows_run(struct env *env, struct flow *f, unsigned int n);
+/* One turn of them; false: all bytes have arrived. */
+bool flows_turn(struct env *env, struct flow *f, unsigned int n);
 bool source_step(struct flow *f); /* true: something was done */
 bool sink_step(struct flow *f);
 void sink_release(struct flow *f, unsigned int keep);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* nmt_scale: options, descriptor limit, and the two processes. */
+#include <fcntl.h>
 #include <getopt.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -11,17 +13,21 @@
 #include "scale.h"
 
 static const char help_text[] =
-	"Usage: nmt_scale [--mode MODE] [--streams N] [--storm [--seconds S]] [--seed N]\n"
+	"Usage: nmt_scale [--provider SPEC] [--mode MODE] [--streams N] [--storm [--seconds S]]\n"
+	"                 [--seed N] [--listen ADDRESS] [--host NS]\n"
 	"       nmt_scale --soak SECONDS [...]\n"
 	"\n"
-	"Moves random checked traffic over many streams between two processes on loopback.\n"
+	"Moves random checked traffic over many streams between two processes.\n"
 	"\n"
+	"  -p, --provider SPEC  of both domains (default tcp)\n"
 	"  -m, --mode MODE      raw, negotiated or records (default raw)\n"
 	"  -n, --streams N      streams open at once (default 1000)\n"
 	"  -S, --storm          streams of every fate (close, abort, half-close) come and go;\n"
 	"                       without it all are opened first, and one in a hundred ends early\n"
 	"  -d, --seconds S      how long a storm lasts (default 10)\n"
 	"      --soak SECONDS   storm and crowd in turn, with new seeds, for so long\n"
+	"  -l, --listen ADDRESS of the server (default 127.0.0.1:0)\n"
+	"  -H, --host NS        network namespace of the server\n"
 	"  -s, --seed N         seed of everything random (or NMT_SEED; default: the time)\n"
 	"  -h, --help           this text\n"
 	"  -V, --version        version of the library\n"
@@ -32,6 +38,8 @@ static const struct option long_options[] = {
 	{ "mode", required_argument, NULL, 'm' },    { "streams", required_argument, NULL, 'n' },
 	{ "storm", no_argument, NULL, 'S' },         { "seconds", required_argument, NULL, 'd' },
 	{ "soak", required_argument, NULL, 'k' },    { "seed", required_argument, NULL, 's' },
+	{ "provider", required_argument, NULL, 'p' }, { "listen", required_argument, NULL, 'l' },
+	{ "host", required_argument, NULL, 'H' },
 	{ "help", no_argument, NULL, 'h' },          { "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -83,6 +91,15 @@ static void parse_one(struct options *opt, unsigned int *soak, int c)
 	case 'k':
 		*soak = (unsigned int)number(optarg, 10000000);
 		break;
+	case 'p':
+		opt->provider = optarg;
+		break;
+	case 'l':
+		opt->listen = optarg;
+		break;
+	case 'H':
+		opt->host = optarg;
+		break;
 	case 's':
 		opt->seed = number(optarg, UINT64_MAX);
 		break;
@@ -103,7 +120,7 @@ static void parse(struct options *opt, unsigned int *soak, int argc, char **argv
 	int c;
 
 	opt->seed = seed && *seed ? number(seed, UINT64_MAX) : (uint64_t)now_ns();
-	while ((c = getopt_long(argc, argv, "m:n:Sd:s:hV", long_options, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "p:m:n:Sd:l:H:s:hV", long_options, NULL)) != -1)
 		parse_one(opt, soak, c);
 	if (optind < argc)
 		usage("unexpected argument: ", argv[optind]);
@@ -131,6 +148,23 @@ static void fit_descriptors(struct options *opt)
 	       opt->streams);
 }
 
+/* The network namespace that "ip netns" knows as NAME; NULL: this one. */
+static int enter_host(const char *name)
+{
+	char path[128];
+	int fd, ret = 0;
+
+	if (!name)
+		return 0;
+	snprintf(path, sizeof(path), "/run/netns/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || setns(fd, CLONE_NEWNET))
+		ret = -errno;
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
 static pid_t fork_server(const struct options *opt, int addr_pipe[2], int end_pipe[2])
 {
 	pid_t pid;
@@ -143,7 +177,9 @@ static pid_t fork_server(const struct options *opt, int addr_pipe[2], int end_pi
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	close(end_pipe[1]);
 	close(addr_pipe[0]);
-	ret = server_run(opt, addr_pipe[1], end_pipe[0]);
+	ret = enter_host(opt->host);
+	if (!ret)
+		ret = server_run(opt, addr_pipe[1], end_pipe[0]);
 	if (ret)
 		fprintf(stderr, "server: %s\n", nmt_strerror(ret));
 	fflush(NULL);
@@ -191,7 +227,8 @@ static int soak(struct options *opt, unsigned int seconds)
 
 int main(int argc, char **argv)
 {
-	struct options opt = { .mode = NMT_MODE_RAW, .streams = 1000, .seconds = 10 };
+	struct options opt = { .provider = "tcp", .listen = "127.0.0.1:0", .mode = NMT_MODE_RAW,
+			       .streams = 1000, .seconds = 10 };
 	unsigned int soak_seconds = 0;
 
 	parse(&opt, &soak_seconds, argc, argv);

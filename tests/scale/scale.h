@@ -22,6 +22,7 @@
 #define DIGEST 8u     /* the last bytes of each direction: XXH3 of all before */
 
 struct options {
+	const char *provider, *listen, *host;
 	enum nmt_mode mode;
 	bool records, storm;
 	unsigned int streams; /* open at the same time */
@@ -79,6 +80,7 @@ struct side {
 	struct conn *last;
 	unsigned int open;     /* connections that are not closed */
 	uint64_t finished, odd, bytes, wrong;
+	int fds;               /* open before */
 	int (*on_event)(struct side *side, const struct nmt_event *ev);
 };
 

@@ -68,7 +68,7 @@ int server_run(const struct options *opt, int addr_fd, int end_fd)
 		return ret;
 	side.on_event = on_event;
 	attr = side_attr(&side);
-	ret = nmt_listen(side.dom, "127.0.0.1:0", &attr, &l);
+	ret = nmt_listen(side.dom, opt->listen, &attr, &l);
 	if (!ret)
 		ret = nmt_listener_addr(l, addr, sizeof(addr));
 	if (write(addr_fd, addr, sizeof(addr)) != sizeof(addr) || ret)

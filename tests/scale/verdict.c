@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The model: what a side must have seen of a stream, given its plan; and setting a side up. */
 #include <stdarg.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -123,17 +124,29 @@ struct nmt_stream_attr side_attr(const struct side *side)
 	return attr;
 }
 
+static int open_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (dir && readdir(dir))
+		n++;
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
 int side_open(struct side *side, const struct options *opt, bool client, unsigned int slots)
 {
 	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
 	int ret;
 
-	*side = (struct side){ .opt = opt, .client = client };
+	*side = (struct side){ .opt = opt, .client = client, .fds = open_fds() };
 	attr.cell_size = 8192;
 	attr.pool_size = 64 << 20;
 	ret = nmt_ctx_open(NULL, &side->ctx);
 	if (!ret)
-		ret = nmt_domain_open(side->ctx, "tcp", &attr, &side->dom);
+		ret = nmt_domain_open(side->ctx, opt->provider, &attr, &side->dom);
 	if (!ret)
 		ret = nmt_mr_alloc(side->ctx, NMT_MEM_HOST, (size_t)slots * CHUNK,
 				   NMT_ACCESS_SEND, &side->slots);
@@ -170,5 +183,7 @@ int side_close(struct side *side)
 	ret = nmt_mr_close(side->slots) ?: ret;
 	ret = nmt_ctx_close(side->ctx) ?: ret;
 	free(side->free_slot);
+	if (!ret && open_fds() > side->fds)
+		ret = left_over(side, "descriptors", (uint64_t)(open_fds() - side->fds));
 	return ret;
 }

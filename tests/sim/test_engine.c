@@ -17,6 +17,7 @@ static void run(const char *config, const char *spec, void (*fn)(struct env *env
 
 	assert_true(config_find(config, &suite.cfg));
 	snprintf(suite.cfg.spec, sizeof(suite.cfg.spec), "%s", spec);
+	snprintf(suite.cfg.server, sizeof(suite.cfg.server), "%s", spec);
 	sim_set(&(struct sim_knobs){ .seed = seed });
 	env_run(&suite, &test);
 	sim_read(&counts);

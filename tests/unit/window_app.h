@@ -252,6 +252,31 @@ static void piece_last(struct end *e, struct useg *u, const struct nmti_piece *p
 	}
 }
 
+/* Look ahead, take the first piece, and see that the second one is what the look told. */
+static void take_looking(struct end *e, const struct nmti_piece *piece)
+{
+	struct nmti_piece first, second, now;
+	struct nmti_win_at at;
+	bool more;
+
+	nmti_win_first(e->w, &at);
+	must(nmti_win_look(e->w, &at, &first));
+	must(first.len == piece->len && first.eor == piece->eor && first.last == piece->last &&
+	     first.fin == piece->fin && first.status == piece->status);
+	must(!first.len || (first.cookie == piece->cookie && first.offset == piece->offset));
+	more = !first.fin && nmti_win_look(e->w, &at, &second);
+	nmti_win_take(e->w);
+	if (first.fin)
+		return;
+	must(nmti_win_peek(e->w, &now) == more);
+	if (!more)
+		return;
+	must(now.len == second.len && now.eor == second.eor && now.last == second.last &&
+	     now.fin == second.fin && now.status == second.status);
+	if (now.len || now.last)
+		must(now.cookie == second.cookie && now.offset == second.offset);
+}
+
 static bool take(struct end *e)
 {
 	struct nmti_piece piece;
@@ -260,7 +285,7 @@ static bool take(struct end *e)
 	if (!nmti_win_peek(e->w, &piece))
 		return false;
 	must(!e->ended);
-	nmti_win_take(e->w);
+	take_looking(e, &piece);
 	if (piece.fin) {
 		must(!piece.len && !piece.eor && !piece.last);
 		e->ended = true;
