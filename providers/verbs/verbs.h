@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <infiniband/verbs.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <rdma/rdma_cma.h>
 #include <stdint.h>
@@ -63,6 +64,7 @@ struct verbs_opt {
 struct verbs_addr {
 	struct sockaddr_storage ss;
 	struct rdma_cm_id *listen; /* once opened */
+	char netdev[IF_NAMESIZE];  /* the interface that has it */
 	uint8_t prefix;            /* bits of its subnet */
 	uint8_t gid_type;          /* enum ibv_gid_type */
 	uint16_t gid_index;
@@ -117,6 +119,7 @@ struct nmti_rma_ep {
 	void *owner;
 	uint8_t state;     /* enum verbs_state */
 	bool failed;       /* FAILED is told, or queued */
+	bool connected;    /* it was UP */
 	bool marked;       /* a fenced send queue has its marker */
 	uint8_t rail, epoch;
 
@@ -176,8 +179,10 @@ struct nmti_rma_dev {
 	struct ibv_comp_channel *comp;
 	struct rdma_event_channel *cm;
 	bool port_down;
-	struct rdma_cm_id **parked; /* to be destroyed when the port is up again */
+	int sock; /* for questions about interfaces */
+	struct rdma_cm_id **parked; /* to be destroyed when the network works again */
 	uint32_t nparked, parked_cap;
+	struct nmti_timer park_timer;
 	struct nmti_source comp_src, async_src, cm_src;
 
 	struct verbs_cq cqs[VERBS_CQS];
@@ -243,6 +248,8 @@ void nmti_verbs_options(struct nmt_ctx *ctx, struct verbs_opt *opt);
 int nmti_verbs_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_limits *limits,
 		    struct nmti_rma_dev **dev);
 void nmti_verbs_close(struct nmti_rma_dev *dev);
+/* Whether the interface of an address has its cable, which the port may tell a second later. */
+bool nmti_verbs_carrier(const struct nmti_rma_dev *dev, const struct verbs_addr *addr);
 /* The adapter is gone: every endpoint fails, and everything of the context is given back now. */
 void nmti_verbs_gone(struct nmti_rma_dev *dev, const char *why);
 
@@ -256,6 +263,7 @@ void nmti_verbs_cm_ready(struct nmti_source *src, uint32_t events);
 int nmti_verbs_cm_listen(struct nmti_rma_dev *dev, struct verbs_addr *addr);
 void nmti_verbs_cm_end(struct nmti_rma_ep *ep); /* drop the connection's id, tell the peer */
 void nmti_verbs_cm_unpark(struct nmti_rma_dev *dev);
+void nmti_verbs_cm_late(struct nmti_timer *t);
 void nmti_verbs_established(struct nmti_rma_ep *ep);
 
 /* verbs_ep.c */

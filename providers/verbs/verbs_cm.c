@@ -33,6 +33,7 @@
 #define ATTEMPT INT64_C(1000000000)  /* patience with the first; each further one gets twice as much */
 #define AGAIN INT64_C(50000000)      /* after a refusal or a failure, before the next */
 #define PATIENCE INT64_C(2000000000) /* how long our connect may overtake the peer's expect */
+#define PARK INT64_C(2000000000)     /* until when a port that is down would have been heard of */
 #define RNR_RETRIES 6                /* finite: a peer without receives broke its credits */
 #define RNR_TIMER 14                 /* 1 ms */
 
@@ -246,6 +247,7 @@ static bool park(struct nmti_rma_dev *dev, struct rdma_cm_id *id)
 		dev->parked_cap = cap;
 	}
 	id->context = dev; /* what it still hears is nobody's */
+	nmti_timer_set(dev->pd->dom, &dev->park_timer, nmti_now() + PARK);
 	dev->parked[dev->nparked++] = id;
 	return true;
 }
@@ -258,13 +260,26 @@ void nmti_verbs_cm_unpark(struct nmti_rma_dev *dev)
 
 /*
  * The end of an id tells the peer. With the port down that reaches nobody, and on SoftRoCE a message
- * that has no route breaks the management queue pair of the whole device: so it waits.
+ * that cannot go out breaks the management queue pair of the whole device, for good. A path is often
+ * known to be lost before the port is known to be down (the kernel takes up to a second). So the id
+ * of a path that was lost waits: for a port that comes up, for another connection, or for so long
+ * that the port would have been heard of.
  */
 void nmti_verbs_cm_end(struct nmti_rma_ep *ep)
 {
-	if (ep->id && !(ep->dev->port_down && park(ep->dev, ep->id)))
+	bool lost = ep->connected && (ep->failed || ep->state >= VERBS_FENCED);
+
+	if (ep->id && !((lost || ep->dev->port_down) && park(ep->dev, ep->id)))
 		rdma_destroy_id(ep->id);
 	ep->id = NULL;
+}
+
+void nmti_verbs_cm_late(struct nmti_timer *t)
+{
+	struct nmti_rma_dev *dev = nmti_container(t, struct nmti_rma_dev, park_timer);
+
+	if (!dev->port_down)
+		nmti_verbs_cm_unpark(dev);
 }
 
 void nmti_verbs_established(struct nmti_rma_ep *ep)
@@ -274,6 +289,8 @@ void nmti_verbs_established(struct nmti_rma_ep *ep)
 	if (ep->state == VERBS_UP || ep->state >= VERBS_FENCED || ep->failed)
 		return;
 	ep->state = VERBS_UP;
+	ep->connected = true;
+	nmti_verbs_cm_unpark(ep->dev);
 	nmti_list_del(&ep->expected);
 	nmti_timer_cancel(ep->dev->pd->dom, &ep->timer);
 	nmti_verbs_tell(ep, VERBS_TELL_CONNECTED);
@@ -381,6 +398,8 @@ static void on_route(struct nmti_rma_ep *ep)
 	memcpy(request + 4, ep->token, NMTI_RMA_TOKEN);
 	if (rc)
 		nmti_verbs_fail(ep, rc, "queue pair to INIT: %s", strerror(-rc));
+	else if (!nmti_verbs_carrier(ep->dev, ep->from)) /* what cannot go out: see above */
+		attempt_failed(ep, -ENETDOWN, "no carrier");
 	else if (rdma_connect(ep->id, &param))
 		attempt_failed(ep, -errno, "rdma_connect");
 	else

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Opening a port of an adapter for a domain: what it can do, its listeners, its event sources. */
 #include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "verbs.h"
 
@@ -175,6 +179,9 @@ static int set_up(struct nmti_rma_dev *dev)
 	dev->cm = rdma_create_event_channel();
 	if (!dev->cm)
 		return failed(dev, "rdma_create_event_channel");
+	dev->sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (dev->sock < 0)
+		return failed(dev, "socket");
 	find_limits(dev);
 	errno = -watch_all(dev);
 	if (errno)
@@ -191,8 +198,9 @@ int nmti_verbs_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_
 	if (!dev)
 		return -ENOMEM;
 	dev->pd = pd;
-	dev->comp_src.fd = dev->async_src.fd = dev->cm_src.fd = -1;
+	dev->comp_src.fd = dev->async_src.fd = dev->cm_src.fd = dev->sock = -1;
 	dev->free_slot = VERBS_EPS;
+	dev->park_timer.fire = nmti_verbs_cm_late;
 	nmti_list_init(&dev->eps);
 	nmti_list_init(&dev->expected);
 	nmti_list_init(&dev->events);
@@ -209,6 +217,15 @@ int nmti_verbs_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_
 	*limits = dev->limits;
 	*out = dev;
 	return 0;
+}
+
+bool nmti_verbs_carrier(const struct nmti_rma_dev *dev, const struct verbs_addr *addr)
+{
+	struct ethtool_value value = { .cmd = ETHTOOL_GLINK };
+	struct ifreq req = { .ifr_data = (void *)&value };
+
+	memcpy(req.ifr_name, addr->netdev, sizeof(req.ifr_name));
+	return ioctl(dev->sock, SIOCETHTOOL, &req) || value.data;
 }
 
 /* ---- close ---- */
@@ -232,6 +249,7 @@ static void close_listeners(struct nmti_rma_dev *dev)
 static void release(struct nmti_rma_dev *dev)
 {
 	close_listeners(dev);
+	nmti_timer_cancel(dev->pd->dom, &dev->park_timer);
 	nmti_verbs_cm_unpark(dev);
 	nmti_verbs_regs_free(dev);
 	nmti_verbs_cqs_free(dev);
@@ -246,6 +264,9 @@ static void release(struct nmti_rma_dev *dev)
 		ibv_dealloc_pd(dev->ibpd);
 	if (dev->port.ctx)
 		ibv_close_device(dev->port.ctx);
+	if (dev->sock >= 0)
+		close(dev->sock);
+	dev->sock = -1;
 	dev->cm = NULL;
 	dev->comp = NULL;
 	dev->ibpd = NULL;

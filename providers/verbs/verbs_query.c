@@ -5,7 +5,6 @@
  */
 #include <arpa/inet.h>
 #include <ifaddrs.h>
-#include <net/if.h>
 #include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +77,7 @@ static bool addr_of(const struct ifaddrs *ifa, struct verbs_addr *a)
 	const struct sockaddr_in6 *in6 = (const void *)ifa->ifa_addr;
 
 	memset(a, 0, sizeof(*a));
+	snprintf(a->netdev, sizeof(a->netdev), "%s", ifa->ifa_name);
 	if (!ifa->ifa_addr || !ifa->ifa_netmask || !(ifa->ifa_flags & IFF_UP) ||
 	    ifa->ifa_flags & IFF_LOOPBACK)
 		return false;

@@ -74,6 +74,7 @@ static void test_fence_receiver(void **state)
 		RIG_UNTIL(NULL, &b, RIG_LIMIT, y.drained);
 		assert_int_equal(y.failed, 0);
 		memcpy(copy, mb.p, 64 * LEN);
+		nmti_verbs_cm_unpark(b.dev); /* now, so that the peer hears of it */
 		memset(ma.p, turn * 2 + 2, LEN);
 		for (int k = 0; k < 30; k++) {
 			side_enter(&a);
@@ -116,6 +117,7 @@ static void test_fence_sender(void **state)
 		side_enter(&a);
 		number = x.number;
 		ops->fence(x.ep);
+		nmti_verbs_cm_unpark(a.dev);
 		RIG_UNTIL(&a, &b, RIG_LIMIT, x.drained && y.failed);
 		assert_true(nmti_now() - begin < 4 * SEC); /* not by the guard's 5 s */
 		assert_true(x.number >= number);
