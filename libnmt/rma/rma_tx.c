@@ -135,7 +135,8 @@ static uint32_t waiting(const struct rma_stream *rs)
  */
 static uint32_t ring_room(struct rma_stream *rs)
 {
-	uint32_t room = rma_ring_room(&rs->tx->ring), left = RMA_RING_FIRST - waiting(rs);
+	uint32_t room = rma_ring_room(&rs->tx->ring), wait = waiting(rs);
+	uint32_t left = wait < RMA_RING_FIRST ? RMA_RING_FIRST - wait : 0; /* a resume takes back */
 
 	if (!room && left && nmti_rma_ring_grow(rs))
 		room = rma_ring_room(&rs->tx->ring);
@@ -179,18 +180,37 @@ static bool put_eor(struct rma_tx *tx, bool bytes)
 	return true;
 }
 
-static size_t put_all(struct rma_stream *rs, const struct iovec *iov, int n)
+/* What is behind the first SKIP bytes. */
+static size_t put_all(struct rma_stream *rs, const struct iovec *iov, int n, size_t skip)
 {
 	size_t sum = 0;
 
 	for (int i = 0; i < n; i++) {
-		uint32_t done = put_bytes(rs, iov[i].iov_base, iov[i].iov_len);
+		size_t from = skip < iov[i].iov_len ? skip : iov[i].iov_len;
+		uint32_t done = put_bytes(rs, (char *)iov[i].iov_base + from,
+					  iov[i].iov_len - from);
 
+		skip -= from;
 		sum += done;
-		if (done < iov[i].iov_len)
+		if (done < iov[i].iov_len - from)
 			break;
 	}
 	return sum;
+}
+
+/* Copy and send in turn, until the peer or the device takes no more; how much was copied. */
+static size_t put_and_send(struct rma_stream *rs, const struct iovec *iov, int n, size_t want)
+{
+	size_t done = put_all(rs, iov, n, 0), more = done;
+
+	while (done < want && more) {
+		nmti_rma_go_on(rs, 0);
+		if (rs->s->error || nmti_rma_unsent(rs))
+			break;
+		more = put_all(rs, iov, n, done);
+		done += more;
+	}
+	return done;
 }
 
 static size_t total_of(const struct iovec *iov, int n)
@@ -232,7 +252,7 @@ ssize_t nmti_rma_send(struct nmt_stream *s, const struct iovec *iov, int n, int 
 
 	if (rc)
 		return rc;
-	done = put_all(rs, iov, n);
+	done = put_and_send(rs, iov, n, want);
 	if (flags & MSG_EOR && done == want && !put_eor(rs->tx, want))
 		done = SIZE_MAX;
 	s->stat.tx_copied += done == SIZE_MAX ? 0 : done;

@@ -119,6 +119,30 @@ def preload(tools):
     return prefix
 
 
+def counted(lines):
+    return {k: int(v) for k, v in (line.split() for line in lines)}
+
+
+def preloaded(library, run, sizes):
+    """What the preloaded LIBRARY counts for one operation, by "end.name"."""
+    def once(n):
+        def prefix(path):
+            return [], {"LD_PRELOAD": library, "NMT_COUNT_FILE": path}
+        with Wrap(prefix) as wrap:
+            ops = run(n, wrap)
+            return {f"{end}.{k}": v for end in ENDS
+                    for k, v in counted(wrap.lines(end)).items()}, ops
+    return twice(once, sizes)
+
+
+def verbs_of(bench, run, sizes):
+    """Requests, doorbells, completions of one operation. A counter that sees nothing would pass."""
+    c = preloaded(bench.tools.nmt_count_verbs, run, sizes)
+    if not c.get("client.writes") or not c.get("server.recvs"):
+        raise Failed("the preloaded counter does not see the adapter's requests")
+    return c
+
+
 def interposed(bench, args, mode, sizes):
     """What one operation of an nmt_perf test costs, the worse end; copied bytes: both ends."""
     def once(n):
