@@ -61,18 +61,22 @@ def strace_summary(path):
     return ["strace", "-f", "-c", "-U", "calls,name", "-o", path], None
 
 
-def summed(lines):
+WAITS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
+
+
+def summed(lines, without=()):
     """All calls of an strace summary."""
     calls = [line.split() for line in lines]
-    return sum(int(c[0]) for c in calls if len(c) == 2 and c[0].isdigit() and c[1] != "total")
+    return sum(int(c[0]) for c in calls if len(c) == 2 and c[0].isdigit() and
+               c[1] != "total" and c[1] not in without)
 
 
-def syscalls_of(run, sizes):
+def syscalls_of(run, sizes, without=()):
     """RUN(n, wrap) gives the operations. System calls for one operation, by end."""
     def once(n):
         with Wrap(strace_summary) as wrap:
             ops = run(n, wrap)
-            return {end: summed(wrap.lines(end)) for end in ENDS}, ops
+            return {end: summed(wrap.lines(end), without) for end in ENDS}, ops
     return twice(once, sizes)
 
 
