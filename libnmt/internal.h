@@ -131,6 +131,7 @@ struct nmt_domain {
 	struct nmt_stream *hot;   /* the stream that small receives come from, or NULL */
 	uint32_t hot_count;       /* how many of them in a row */
 	uint32_t spin_turn;
+	uint32_t light, light_most; /* passes since sockets and timers were looked at; to be at most */
 	bool woken;
 	uint64_t happened;        /* counts what nmti_tell and its like were called for */
 	uint32_t budget;

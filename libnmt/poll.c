@@ -19,6 +19,8 @@
 /* Of a spin, one turn in this many looks at the whole domain, not only at the hot stream. */
 #define HOT_SHARE 16
 #define CLOCK_SHARE 4
+/* Most passes in a row that look for completions only: they need no system call, sockets do. */
+#define LIGHT_MAX 255
 
 static inline void cpu_relax(void)
 {
@@ -50,11 +52,18 @@ static void run_work(struct nmt_domain *dom)
 	}
 }
 
-static void run_providers(struct nmt_domain *dom)
+/* Light passes are worth it as long as it is completions that happen, not sockets. */
+static void run_providers(struct nmt_domain *dom, bool sockets)
 {
+	int n = 0;
+
 	for (int i = 0; i < dom->npd; i++)
 		if (dom->pd[i].ops->progress)
-			dom->pd[i].ops->progress(&dom->pd[i]);
+			n += dom->pd[i].ops->progress(&dom->pd[i]);
+	if (sockets)
+		dom->light_most /= 2;
+	else if (n && dom->light_most < LIGHT_MAX)
+		dom->light_most = 2 * dom->light_most + 1;
 }
 
 /* One pass over everything that may have happened, waiting at most TIMEOUT for it. */
@@ -64,10 +73,22 @@ static int pass(struct nmt_domain *dom, int64_t timeout)
 
 	if (n < 0)
 		return n;
+	dom->light = 0;
 	nmti_timers_run(dom);
-	run_providers(dom);
+	run_providers(dom, n > 0);
 	run_work(dom);
 	return 0;
+}
+
+/* A pass over completions and work alone. False: it is time for a whole one. */
+static bool light_pass(struct nmt_domain *dom)
+{
+	if (dom->light >= dom->light_most || dom->nreplay)
+		return false;
+	dom->light++;
+	run_providers(dom, false);
+	run_work(dom);
+	return true;
 }
 
 /* Providers that interrupt must be armed before a sleep; one that has something forbids it. */
@@ -113,7 +134,7 @@ static int spin(struct nmt_domain *dom, int64_t until,
 		uint32_t i = dom->spin_turn++;
 		bool hot = i % HOT_SHARE && try_hot(dom);
 
-		rc = hot ? 0 : pass(dom, 0);
+		rc = hot || light_pass(dom) ? 0 : pass(dom, 0);
 		if (rc || news(dom, seen))
 			return rc;
 		dom->stat.spins++;
@@ -155,6 +176,8 @@ static int harvest(struct nmt_domain *dom, int64_t deadline)
 	int64_t now, until;
 	int rc;
 
+	if (light_pass(dom) && pending(dom))
+		return 0;
 	if (deadline == 0 || pending(dom))
 		return pass(dom, 0);
 	if (dom->spin_max <= 0 && deadline == INT64_MAX && !dom->timers.count)

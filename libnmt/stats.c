@@ -4,6 +4,18 @@
 
 #include "internal.h"
 
+static void from_rma_counters(struct nmt_stats *st, const struct nmti_counters *c)
+{
+	st->rma_writes = c->rma_writes;
+	st->rma_doorbells = c->rma_doorbells;
+	st->rma_signalled = c->rma_signalled;
+	st->ctrl_sent = c->ctrl_sent;
+	st->grants = c->grants;
+	st->stall_credit = c->stall_credit;
+	st->stall_queue = c->stall_queue;
+	st->recoveries = c->recoveries;
+}
+
 static void from_counters(struct nmt_stats *st, const struct nmti_counters *c)
 {
 	st->tx_bytes = c->tx_bytes;
@@ -20,6 +32,7 @@ static void from_counters(struct nmt_stats *st, const struct nmti_counters *c)
 	st->stall_memory = c->stall_memory;
 	st->fallback_zerocopy = c->fallback_zerocopy;
 	st->fallback_staging = c->fallback_staging;
+	from_rma_counters(st, c);
 }
 
 static uint64_t memory_of(const struct nmt_stream *s)

@@ -111,11 +111,23 @@ static ssize_t send_once(struct nmt_stream *s, const struct iovec *iov, int n, s
 	return r;
 }
 
+/*
+ * A send that had to wait for the peer goes on until all of it is under way: bytes that the provider
+ * buffers would stay there if nobody drove the domain next.
+ */
+static void send_rest(struct nmt_stream *s, int64_t deadline)
+{
+	while (s->ops->unsent && !s->error && s->ops->unsent(s))
+		if (nmti_block(s->dom, deadline) < 0)
+			return;
+}
+
 static ssize_t send_blocking(struct nmt_stream *s, const struct iovec *iov, int n, size_t len,
 			     int flags)
 {
 	int64_t deadline = nmti_deadline(s->tune.send_timeout);
 	struct iovec rest[IOV_LIMIT];
+	bool waited = false;
 	size_t done = 0;
 	ssize_t r;
 
@@ -123,10 +135,14 @@ static ssize_t send_blocking(struct nmt_stream *s, const struct iovec *iov, int 
 		r = sendable(s);
 		if (!r)
 			r = send_once(s, rest, iov_from(iov, n, done, rest), len - done, flags);
-		if (r >= 0 && (done += (size_t)r) == len)
+		if (r >= 0 && (done += (size_t)r) == len) {
+			if (waited)
+				send_rest(s, deadline);
 			return (ssize_t)done;
+		}
 		if (r >= 0 && s->tx_ready)
 			continue;
+		waited = true;
 		if (r >= 0 || r == -EAGAIN)
 			r = nmti_block(s->dom, deadline);
 		if (r < 0)

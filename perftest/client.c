@@ -127,7 +127,7 @@ static bool silent(const struct client *c)
 static void print_title(struct client *c)
 {
 	if (!c->titled && !silent(c))
-		report_title(&c->run->p, c->run->provider, c->run->mode);
+		report_title(&c->run->p, &c->run->path);
 	c->titled = true;
 }
 
@@ -308,8 +308,7 @@ static void fill_row(const struct client *c, struct row *row)
 	row->server = c->server;
 	run_result(run, &row->client);
 	row->client.peak = c->monitor.peak;
-	memcpy(row->provider, run->provider, sizeof(row->provider));
-	row->mode = run->mode;
+	row->path = run->path;
 	hist_init(&row->hist);
 	for (uint32_t i = 0; i < run->nworkers; i++) {
 		if (run->workers[i].hist)

@@ -57,6 +57,8 @@ static int flow_check(struct loop *l, struct flow *f)
 
 	if (!f->shut && !f->todo && !f->tx_left && (!w->run->server || f->eof)) {
 		f->shut = true;
+		if (!w->run->server && f->index == 0)
+			worker_note_path(w, f->stream, true);
 		err = nmt_shutdown(f->stream, SHUT_WR);
 	}
 	if (f->shut && f->eof && !f->borrowed && !f->done) {

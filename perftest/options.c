@@ -93,6 +93,8 @@ static void print_help(void)
 	       "Measures libnmt between two hosts. Tests (default bw):\n");
 	for (const struct tk_name *t = perf_tests; t->name; t++)
 		printf("  %-8s%s\n", t->name, t->help);
+	printf("  raw-write [bw | lat | bidir]\n"
+	       "          the same by plain RDMA writes, without libnmt: what the adapter can do\n");
 	printf("\nWhat to measure (client):\n");
 	tk_opts_help(stdout, load_options);
 	printf("\nReport (client):\n");
@@ -272,6 +274,11 @@ static bool take_other(struct perf_options *o, int code, const char *arg)
 static void take_operands(struct perf_options *o, int argc, char **argv)
 {
 	o->params.test = TEST_BW;
+	if (argc > 0 && strcmp(argv[0], "raw-write") == 0) {
+		o->params.call = CALL_RAW_WRITE;
+		argc--;
+		argv++;
+	}
 	if (argc > 0 && tk_name_find(perf_tests, argv[0], &o->params.test) == 0) {
 		argc--;
 		argv++;
@@ -337,6 +344,7 @@ static void take_connection(const struct tk_streamopts *s, struct perf_params *p
 static void complete(struct perf_options *o)
 {
 	struct perf_params *p = &o->params;
+	bool raw = p->call == CALL_RAW_WRITE;
 	struct perf_params row;
 	char why[128];
 
@@ -347,7 +355,9 @@ static void complete(struct perf_options *o)
 	if (o->sweep && p->test == TEST_CONN)
 		tk_usage("conn has no size to vary; leave -a out");
 	if (!p->depth)
-		p->depth = p->test == TEST_RR || p->test == TEST_LAT ? 1 : 64;
+		p->depth = p->test == TEST_RR || p->test == TEST_LAT ? 1 : raw ? 128 : 64;
+	if (raw)
+		p->wait = WAIT_POLL;
 	if (p->test == TEST_LAT && p->depth != 1)
 		tk_usage("lat has one message in flight; use rr");
 	if (!p->size)

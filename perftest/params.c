@@ -23,6 +23,7 @@ const struct tk_name perf_calls[] = {
 	{ CALL_BORROW, "borrow", "nmt_send_mr and nmt_recv" },
 	{ CALL_FRAGS, "frags", "nmt_send_mr and nmt_recv_frags" },
 	{ CALL_INTO, "into", "nmt_send_mr and nmt_recv_into" },
+	{ CALL_RAW_WRITE, "raw-write", "RDMA writes without libnmt" },
 	{ 0, NULL, NULL },
 };
 
@@ -45,7 +46,7 @@ static const struct limit {
 			name                                                                     \
 	}
 	LIMIT(test, TEST_BW, TEST_BIDIR, "test"),
-	LIMIT(call, CALL_COPY, CALL_INTO, "--call"),
+	LIMIT(call, CALL_COPY, CALL_RAW_WRITE, "--call"),
 	LIMIT(wait, WAIT_ADAPTIVE, WAIT_SLEEP, "waiting"),
 	LIMIT(flags, 0, PARAM_ALL_FLAGS, "flags"),
 	LIMIT(mode, NMT_MODE_DEFAULT, NMT_MODE_NEGOTIATED, "--mode"),
@@ -119,6 +120,19 @@ static bool too_much_memory(const struct perf_params *p)
 	return rings + receive + p->size > PERF_MAX_MEMORY;
 }
 
+static int check_raw(const struct perf_params *p, char *why, size_t len)
+{
+	if (p->test != TEST_BW && p->test != TEST_LAT && p->test != TEST_BIDIR)
+		return fail(why, len, "raw-write has the tests bw, lat and bidir");
+	if (p->streams != 1 || p->threads != 1 || p->rails > 1)
+		return fail(why, len, "raw-write has one stream, one thread and one rail");
+	if (p->flags & ~PARAM_NAGLE)
+		return fail(why, len, "raw-write has no --verify, --blocking or --records");
+	if (p->mem && p->mem != NMT_MEM_HOST)
+		return fail(why, len, "raw-write has only --mem host");
+	return 0;
+}
+
 int params_check(const struct perf_params *p, char *why, size_t len)
 {
 	int err = check_limits(p, why, len);
@@ -139,6 +153,8 @@ int params_check(const struct perf_params *p, char *why, size_t len)
 		return fail(why, len, "--records needs --mode negotiated");
 	if (!p->provider[0] || !memchr(p->provider, '\0', sizeof(p->provider)))
 		return fail(why, len, "--provider: empty or too long");
+	if (p->call == CALL_RAW_WRITE && check_raw(p, why, len) < 0)
+		return -EINVAL;
 	if (too_much_memory(p))
 		return fail(why, len, "streams, depth and sizes need too much memory together");
 	return 0;

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "stats.h"
+
 #define GIB 1073741824.0
 #define RULE \
 	"------------------------------------------------------------------------------------------"
@@ -84,15 +86,18 @@ static double rate(const struct perf_options *o, double bytes_per_s)
 	return o->mib ? bytes_per_s / 1048576 : bytes_per_s * 8e-9;
 }
 
-void report_title(const struct perf_params *p, const char *provider, uint32_t mode)
+void report_title(const struct perf_params *p, const struct path *path)
 {
 	printf(RULE "\n %s: provider %s, mode %s, call %s, waiting %s%s, "
-		    "%u stream%s, %u thread%s%s\n" RULE "\n",
-	       tk_name_of(perf_tests, p->test), provider, tk_name_of(tk_modes, mode),
+		    "%u stream%s, %u thread%s%s\n",
+	       tk_name_of(perf_tests, p->test), path->begin.provider,
+	       tk_name_of(tk_modes, path->begin.mode),
 	       tk_name_of(perf_calls, p->call), tk_name_of(perf_waits, p->wait),
 	       p->flags & PARAM_BLOCKING ? ", blocking calls" : "", p->streams,
 	       p->streams == 1 ? "" : "s", p->threads, p->threads == 1 ? "" : "s",
 	       p->flags & PARAM_VERIFY ? ", verified" : "");
+	path_print(path);
+	printf(RULE "\n");
 	fflush(stdout);
 }
 
@@ -162,6 +167,20 @@ void report_interval(const struct perf_options *o, const struct wire_interval *i
 	fflush(stdout);
 }
 
+/* What an end waited for, if it did. */
+static void print_stalls(const char *end, const struct wire_result *r)
+{
+	uint64_t window = stats_of(r, "stall_window"), credit = stats_of(r, "stall_credit");
+	uint64_t queue = stats_of(r, "stall_queue"), memory = stats_of(r, "stall_memory");
+
+	if (window + credit + queue + memory == 0)
+		return;
+	printf(" Waits of the %s: %llu sends found no room; stopped %llu times for credit, %llu for "
+	       "its queue; %llu receives found no pool memory\n",
+	       end, (unsigned long long)window, (unsigned long long)credit,
+	       (unsigned long long)queue, (unsigned long long)memory);
+}
+
 void report_tail(const struct perf_options *o, const struct row *row)
 {
 	struct figures f;
@@ -177,6 +196,9 @@ void report_tail(const struct perf_options *o, const struct row *row)
 	else if (f.messages > 0)
 		printf(", together %.3f us each", (f.client_cpu + f.server_cpu) * 1e6 / f.messages);
 	printf("\n");
+	path_print_end(&row->path);
+	print_stalls("client", &row->client);
+	print_stalls("server", &row->server);
 	if (row->p.flags & PARAM_VERIFY)
 		printf(" Verified: %llu bytes at the client, %llu at the server\n",
 		       (unsigned long long)row->client.verified,

@@ -7,14 +7,14 @@
 
 #include "hist.h"
 #include "options.h"
+#include "path.h"
 #include "wire.h"
 
 /* One measurement as both ends saw it. */
 struct row {
 	struct perf_params p;
 	struct wire_result client, server;
-	char provider[NMT_NAME_MAX];
-	uint32_t mode;
+	struct path path;
 	struct hist hist; /* latency tests: ns, the whole round trip */
 };
 
@@ -34,7 +34,7 @@ void report_figures(const struct row *row, struct figures *f);
 double report_us(const struct row *row, double ns);
 
 /* Text. */
-void report_title(const struct perf_params *p, const char *provider, uint32_t mode);
+void report_title(const struct perf_params *p, const struct path *path);
 void report_columns(const struct perf_options *o);
 void report_row(const struct perf_options *o, const struct row *row);
 void report_interval(const struct perf_options *o, const struct wire_interval *i);

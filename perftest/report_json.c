@@ -92,8 +92,8 @@ static void add_row(struct json_object *to, const struct row *row)
 
 	report_figures(row, &f);
 	add_params(to, p);
-	tk_json_str(to, "provider", row->provider);
-	tk_json_str(to, "mode", tk_name_of(tk_modes, row->mode));
+	tk_json_str(to, "provider", row->path.begin.provider);
+	tk_json_str(to, "mode", tk_name_of(tk_modes, row->path.begin.mode));
 	tk_json_str(to, "call", tk_name_of(perf_calls, p->call));
 	tk_json_u64(to, "size", p->test == TEST_CONN ? 0 : p->size);
 	tk_json_u64(to, "iterations", f.iterations);
@@ -105,6 +105,7 @@ static void add_row(struct json_object *to, const struct row *row)
 	if (params_is_latency(p))
 		add_latency(to, row);
 	add_cpu(to, row, &f);
+	path_json(to, &row->path);
 	stats = tk_json_object(to, "stats");
 	add_stats(stats, "client", &row->client);
 	add_stats(stats, "server", &row->server);

@@ -19,6 +19,20 @@ static const struct test_ops *const tests[] = {
 	[TEST_CONN] = &test_conn, [TEST_BIDIR] = &test_bidir,
 };
 
+/* The same without libnmt's streams. */
+static const struct test_ops *const raw_tests[TEST_BIDIR + 1] = {
+#ifdef PERF_RAW_WRITE
+	[TEST_BW] = &raw_bw,
+	[TEST_LAT] = &raw_lat,
+	[TEST_BIDIR] = &raw_bidir,
+#endif
+};
+
+static bool is_raw(const struct perf_params *p)
+{
+	return p->call == CALL_RAW_WRITE;
+}
+
 static int run_fail(struct run *run, int err, const char *what)
 {
 	snprintf(run->text, sizeof(run->text), "%s: %s", what, nmt_strerror(err));
@@ -68,7 +82,7 @@ static int open_tx(struct run *run)
 	if (!run->tx_buf)
 		return run_fail(run, -ENOMEM, "memory to send from");
 	pattern_fill(run->tx_buf, len, p->seed);
-	if (p->call == CALL_COPY)
+	if (p->call == CALL_COPY || is_raw(p))
 		return 0;
 	err = nmt_mr_alloc(run->ctx, p->mem, len, NMT_ACCESS_SEND, &run->tx_mr);
 	if (err == 0)
@@ -80,16 +94,18 @@ static int open_worker(struct run *run, uint32_t i)
 {
 	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
 	struct worker *w = &run->workers[i];
+	const char *spec;
 	int err;
 
 	w->run = run;
 	w->index = i;
 	w->ready_tail = &w->ready_head;
 	fill_domain_attr(&run->p, &attr);
-	err = nmt_domain_open(run->ctx, run->p.provider, &attr, &w->dom);
+	spec = is_raw(&run->p) ? "tcp" : run->p.provider; /* it is only woken then */
+	err = nmt_domain_open(run->ctx, spec, &attr, &w->dom);
 	if (err < 0) {
 		w->dom = NULL;
-		return run_fail(run, err, run->p.provider);
+		return run_fail(run, err, spec);
 	}
 	err = engine_open(w);
 	return err < 0 ? run_fail(run, err, "buffers") : 0;
@@ -101,7 +117,10 @@ int run_open(struct run *run, const struct perf_params *p, bool server)
 
 	run->p = *p;
 	run->server = server;
-	run->test = tests[p->test];
+	run->test = is_raw(p) ? raw_tests[p->test] : tests[p->test];
+	if (!run->test)
+		return run_fail(run, -EOPNOTSUPP, "built without libibverbs and librdmacm, which "
+				"raw-write needs");
 	run->ends_left = p->threads;
 	atomic_flag_clear(&run->begun);
 	atomic_flag_clear(&run->ended);
@@ -136,7 +155,7 @@ int worker_fail(struct worker *w, int err, const char *fmt, ...)
 	return err;
 }
 
-void worker_note_path(struct worker *w, const struct nmt_stream *s)
+void worker_note_path(struct worker *w, const struct nmt_stream *s, bool end)
 {
 	struct nmt_stream_info info = NMT_STREAM_INFO_INIT;
 	struct run *run = w->run;
@@ -144,8 +163,9 @@ void worker_note_path(struct worker *w, const struct nmt_stream *s)
 	if (nmt_stream_info(s, &info) < 0)
 		return;
 	pthread_mutex_lock(&run->lock);
-	snprintf(run->provider, sizeof(run->provider), "%s", info.provider);
-	run->mode = info.mode;
+	run->path.end = info;
+	if (!end)
+		run->path.begin = info;
 	pthread_mutex_unlock(&run->lock);
 }
 
@@ -166,10 +186,8 @@ static int wait_start(struct worker *w)
 	return run_phase_now(w->run) == PHASE_ABORT ? -ECANCELED : 0;
 }
 
-static int setup(struct worker *w)
+int setup_flows(struct worker *w)
 {
-	if (!w->run->test->flows)
-		return 0;
 	return w->run->server ? setup_server(w) : setup_client(w);
 }
 
@@ -199,7 +217,7 @@ static void *worker_thread(void *arg)
 {
 	struct worker *w = arg;
 	struct run *run = w->run;
-	int err = setup(w);
+	int err = run->test->setup ? run->test->setup(w) : 0;
 
 	if (err == 0) {
 		atomic_fetch_add(&run->ready, 1);
@@ -310,6 +328,8 @@ void run_join(struct run *run)
 void run_close(struct run *run)
 {
 	for (uint32_t i = 0; i < run->nworkers; i++) {
+		if (run->test->close)
+			run->test->close(&run->workers[i]);
 		if (run->workers[i].dom)
 			nmt_domain_close(run->workers[i].dom);
 		engine_close(&run->workers[i]);

@@ -17,6 +17,7 @@
 #include "cpu.h"
 #include "hist.h"
 #include "params.h"
+#include "path.h"
 #include "wire.h"
 
 enum phase {
@@ -74,6 +75,7 @@ struct worker {
 	int64_t now;	      /* when the last nmt_poll returned; latency tests */
 	struct hist *hist;
 	int64_t *sent_at;     /* params.depth send times a flow, client of rr and lat */
+	struct raw *raw;      /* raw-write */
 	uint64_t verified;
 	uint32_t index;
 	uint16_t port;
@@ -94,8 +96,7 @@ struct run {
 	struct nmt_stream_attr attr; /* of data streams */
 	char peer[NMT_ADDR_MAX];     /* client: "host:port" of the control stream */
 	char listen_host[NMT_ADDR_MAX];
-	char provider[NMT_NAME_MAX]; /* client: in use, once streams are open */
-	uint32_t mode;
+	struct path path;            /* client: of its first stream, once that is open */
 	uint16_t *ports;      /* client: where thread T connects */
 	uint8_t *tx_buf;      /* what messages are made of: a period of the pattern, and one */
 	struct nmt_mr *tx_mr; /* the same as a region, when sends borrow */
@@ -117,11 +118,14 @@ struct run {
 /* What a test does in a worker. All return 0 or a negative errno, with the reason told by
  * worker_fail(). */
 struct test_ops {
+	int (*listen)(struct worker *w, uint16_t port); /* server, main thread: finds w->port */
+	int (*setup)(struct worker *w); /* before the start; NULL: nothing */
 	int (*client)(struct worker *w);
 	int (*server)(struct worker *w);
-	bool flows; /* streams are set up before the start (all tests but conn) */
+	void (*close)(struct worker *w); /* main thread; NULL: nothing */
 };
 extern const struct test_ops test_bw, test_lat, test_rr, test_conn, test_bidir;
+extern const struct test_ops raw_bw, raw_lat, raw_bidir;
 
 /* ---- main thread ---- */
 
@@ -175,12 +179,13 @@ static inline void worker_count(struct worker *w, uint64_t n)
 int worker_fail(struct worker *w, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Note which provider and mode an open stream has, for the report. */
-void worker_note_path(struct worker *w, const struct nmt_stream *s);
+/* Note the path of an open stream for the report; as it is at the END, before it is shut down. */
+void worker_note_path(struct worker *w, const struct nmt_stream *s, bool end);
 
 /* Connect or accept the worker's flows; setup_client.c, setup_server.c. */
 int setup_client(struct worker *w);
 int setup_server(struct worker *w);
+int setup_flows(struct worker *w); /* the one of both that fits */
 
 /* Server: open the worker's listener and learn its port; main thread, before run_start. */
 int setup_listen(struct worker *w, uint16_t port);

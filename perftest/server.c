@@ -120,8 +120,8 @@ static int prepare(struct server *sv, struct run *run, struct perf_params *p)
 	snprintf(run->listen_host, sizeof(run->listen_host), "%s", sv->o->listen_host);
 	err = run_open(run, p, true);
 	for (uint32_t i = 0; err == 0 && i < run->nworkers; i++)
-		err = setup_listen(&run->workers[i],
-				   sv->o->data_port ? (uint16_t)(sv->o->data_port + i) : 0);
+		err = run->test->listen(&run->workers[i],
+					sv->o->data_port ? (uint16_t)(sv->o->data_port + i) : 0);
 	return err;
 }
 

@@ -75,6 +75,6 @@ int setup_client(struct worker *w)
 			err = start_connects(w, addr, &next, open);
 	}
 	if (err == 0 && w->index == 0)
-		worker_note_path(w, w->flows[0].stream);
+		worker_note_path(w, w->flows[0].stream, false);
 	return err;
 }

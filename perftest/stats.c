@@ -4,6 +4,8 @@
  */
 #include "stats.h"
 
+#include <string.h>
+
 static const struct stat_field {
 	const char *name;
 	size_t at;
@@ -24,6 +26,10 @@ static const struct stat_field {
 	STAT(failures),		STAT(declined),
 	STAT(pool_bytes),	STAT(fallback_zerocopy),
 	STAT(fallback_staging), STAT(fallback_path),
+	STAT(rma_writes),	STAT(rma_doorbells),
+	STAT(rma_signalled),	STAT(ctrl_sent),
+	STAT(grants),		STAT(stall_credit),
+	STAT(stall_queue),	STAT(recoveries),
 #undef STAT
 };
 
@@ -33,6 +39,15 @@ _Static_assert(FIELDS <= WIRE_MAX_STATS, "the result message is too small");
 const char *stats_name(uint32_t i)
 {
 	return i < FIELDS ? fields[i].name : NULL;
+}
+
+uint64_t stats_of(const struct wire_result *r, const char *name)
+{
+	for (uint32_t i = 0; i < r->stats && i < FIELDS; i++) {
+		if (strcmp(fields[i].name, name) == 0)
+			return r->stat[i];
+	}
+	return 0;
 }
 
 uint32_t stats_add(uint64_t *sum, const struct nmt_stats *stats)

@@ -18,4 +18,9 @@ static int both(struct worker *w)
 	return engine_run(w, &hooks);
 }
 
-const struct test_ops test_bidir = { .client = both, .server = both, .flows = true };
+const struct test_ops test_bidir = {
+	.listen = setup_listen,
+	.setup = setup_flows,
+	.client = both,
+	.server = both,
+};

@@ -31,4 +31,9 @@ static int server(struct worker *w)
 	return engine_run(w, &hooks);
 }
 
-const struct test_ops test_bw = { .client = client, .server = server, .flows = true };
+const struct test_ops test_bw = {
+	.listen = setup_listen,
+	.setup = setup_flows,
+	.client = client,
+	.server = server,
+};

@@ -58,7 +58,7 @@ static int client_event(struct worker *w, const struct nmt_event *ev, const char
 	switch (ev->type) {
 	case NMT_EV_CONNECTED:
 		if (!w->count && w->index == 0)
-			worker_note_path(w, f->stream);
+			worker_note_path(w, f->stream, false);
 		if (run_phase_now(w->run) == PHASE_MEASURE)
 			hist_add(w->hist, (uint64_t)(clock_ns() - *worker_sent_at(w, f, 0)));
 		return 0;
@@ -151,4 +151,4 @@ static int server(struct worker *w)
 	return err;
 }
 
-const struct test_ops test_conn = { .client = client, .server = server };
+const struct test_ops test_conn = { .listen = setup_listen, .client = client, .server = server };

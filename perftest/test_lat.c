@@ -63,8 +63,11 @@ static void start(struct worker *w, struct flow *f)
 static int finish(struct worker *w, struct flow *f)
 {
 	uint8_t byte;
-	ssize_t n = nmt_shutdown(f->stream, SHUT_WR);
+	ssize_t n;
 
+	if (!w->run->server && f->index == 0)
+		worker_note_path(w, f->stream, true);
+	n = nmt_shutdown(f->stream, SHUT_WR);
 	if (n == 0 && !w->run->server)
 		n = nmt_recv(f->stream, &byte, 1, 0);
 	if (n < 0)
@@ -122,4 +125,9 @@ static int server(struct worker *w)
 	return w->run->p.flags & PARAM_BLOCKING ? blocking_server(w) : pingpong_server(w);
 }
 
-const struct test_ops test_lat = { .client = client, .server = server, .flows = true };
+const struct test_ops test_lat = {
+	.listen = setup_listen,
+	.setup = setup_flows,
+	.client = client,
+	.server = server,
+};

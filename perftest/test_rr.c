@@ -60,6 +60,9 @@ int pingpong_server(struct worker *w)
 	return engine_run(w, &hooks);
 }
 
-const struct test_ops test_rr = { .client = pingpong_client,
-				  .server = pingpong_server,
-				  .flows = true };
+const struct test_ops test_rr = {
+	.listen = setup_listen,
+	.setup = setup_flows,
+	.client = pingpong_client,
+	.server = pingpong_server,
+};

@@ -43,6 +43,7 @@ static void on_written(struct rma_rail *rail, uint64_t number)
 	struct rma_stream *rs = rail->rs;
 
 	rs->queue_full = false;
+	rail->told = number < rail->asked ? rail->told : rail->asked;
 	nmti_win_complete(rs->w, rail->index, rail->run_of[number & rs->send_mask]);
 }
 
@@ -145,8 +146,16 @@ static bool rma_work(struct nmt_stream *s, uint32_t budget)
 	}
 	if (rs->tx) /* what needed nothing to be sent */
 		nmti_rma_completed(rs);
+	nmti_rma_settle(rs);
 	nmti_rma_end_step(rs);
 	return more && s->state < NMTI_STATE_CLOSED;
+}
+
+static bool rma_unsent(const struct nmt_stream *s)
+{
+	const struct rma_stream *rs = rma_of(s);
+
+	return rs->nheld || nmti_rma_unsent(rs);
 }
 
 static int rma_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
@@ -165,8 +174,7 @@ static int rma_shutdown(struct nmt_stream *s, int how)
 		rs->fin_due = true;
 	else
 		nmti_rma_posts_cancel(rs);
-	if (rs->path == PATH_UP)
-		nmti_rma_pump(rs, s->dom->budget);
+	nmti_rma_go_on(rs, 0);
 	nmti_work(s);
 	return 0;
 }
@@ -209,6 +217,9 @@ static void rma_info(const struct nmt_stream *s, struct nmt_stream_info *info)
 	if (!rs->w)
 		return;
 	info->rails = rs->nrails;
+	info->epoch = nmti_win_epoch(rs->w);
+	info->recoveries = s->stat.recoveries;
+	info->attempts = rs->tries;
 	info->caps = rs->rd->lim.caps;
 	if (!s->records)
 		info->caps &= ~NMT_CAP_RECORDS;
@@ -248,6 +259,7 @@ void nmti_rma_fill(struct nmt_provider_ops *ops)
 	ops->recv_into = nmti_rma_recv_into;
 	ops->recv_cancel = nmti_rma_recv_cancel;
 	ops->flush = nmti_rma_flush;
+	ops->unsent = rma_unsent;
 	ops->work = rma_work;
 	ops->reap = rma_reap;
 	ops->info = rma_info;

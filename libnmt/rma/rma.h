@@ -85,6 +85,7 @@ struct nmti_rma_ep_attr {
 	uint8_t epoch;
 	const uint8_t *token; /* NMTI_RMA_TOKEN bytes that both ends know and nobody else */
 	void *owner;
+	uint64_t *doorbells; /* counts them, beyond the endpoint's life; NULL: nobody wants to know */
 };
 
 struct nmti_rma_ops {
@@ -131,6 +132,8 @@ struct nmti_rma_ops {
 	/* A message of LEN <= ctrl_max bytes; copied. -EAGAIN as write. */
 	int (*send)(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint32_t flags,
 		    uint64_t *number);
+	/* A request that moves nothing, and asks for its completion. -EAGAIN as write. */
+	int (*ask)(struct nmti_rma_ep *ep, uint64_t *number);
 	/* Ring the doorbell for what MORE held back. */
 	void (*kick)(struct nmti_rma_ep *ep);
 
@@ -150,7 +153,7 @@ struct nmti_rma_ops {
 	 */
 	void (*destroy)(struct nmti_rma_ep *ep);
 
-	/* Fill what is known of the path: port, GID, MTU, speed, retries. */
+	/* Fill what is known of the path: device, addresses, port, GID, MTU, speed, retries. */
 	void (*describe)(const struct nmti_rma_ep *ep, struct nmt_stream_info *info);
 };
 

@@ -6,6 +6,7 @@
  * rma_reg.c   memory that the device knows: registrations of regions, bounce memory
  * rma_path.c  rails: brought up, lost, fenced, resumed; the end of a stream
  * rma_tx.c    sending: the queue of operations
+ * rma_ring.c  sending: memory of copied bytes
  * rma_run.c   runs made of it, posted, taken back by a resume
  * rma_rx.c    receiving in pool mode: slabs, loans, copying calls
  * rma_post.c  posted receives, in both receive modes
@@ -42,6 +43,7 @@ struct rma_dom {
 	struct nmti_rma_limits lim;
 	struct rma_reg *bucket[RMA_BUCKETS];
 	bool stale;            /* atomic: a region of the cache was closed */
+	uint32_t rings;        /* bytes of rings that have grown */
 };
 
 /* rma_reg.c. The registration of a region, made when first used; NULL: it has to be staged. */
@@ -72,7 +74,8 @@ struct rma_rail {
 	struct nmti_rma_ep *ep;
 	uint64_t *run_of;    /* by request number: the last run posted with it or before it */
 	uint64_t last_run;   /* number of the last one on it */
-	uint32_t unsignalled, unsignalled_bytes;
+	uint64_t asked, told; /* requests: the last to tell its completion; the last that was told */
+	uint32_t quiet, quiet_bytes; /* runs behind ASKED, and bytes of ours in them */
 	uint8_t index;
 	bool up, drained, held; /* held: MORE keeps requests back from the device */
 };
@@ -87,7 +90,7 @@ struct rma_rail {
 struct rma_chunk {
 	struct nmt_mr *mr;              /* borrowed; NULL: copied into the ring */
 	const struct nmti_rma_reg *reg; /* of mr; NULL: staged */
-	uint64_t at;                    /* offset into mr, or position in the ring, modulo nothing */
+	uint64_t at;                    /* offset into mr, or position in the ring */
 	uint64_t run;                   /* the last run that carries any of it */
 	uint32_t len;
 	uint32_t flags;
@@ -122,10 +125,17 @@ struct rma_held {
 	uint64_t number;
 };
 
+#define RMA_RING_FIRST (128u << 10)
+
+/* Bytes from position HEAD to TAIL are in it; those before FROM in OLD, if there is one. */
+struct rma_ring {
+	struct rma_bounce mem, old;
+	uint64_t from, head, tail;
+};
+
 /* Rings: [head, cur) is sent, [cur, tail) waits. */
 struct rma_tx {
-	struct rma_bounce ring;
-	uint64_t ring_head, ring_tail;
+	struct rma_ring ring;
 	struct rma_chunk *chunk;
 	uint32_t head, cur, tail, mask;
 	uint32_t done;               /* bytes of cur that were sent */
@@ -136,6 +146,7 @@ struct rma_tx {
 
 	struct rma_held held[2];     /* the first rs->nheld */
 	bool refused;                /* an operation found no room since the last one finished */
+	bool settled;                /* nothing was posted since the turn before */
 };
 
 /* ---- stream: receiving -------------------------------------------------------------------- */
@@ -218,7 +229,7 @@ struct rma_stream {
 	struct nmti_timer timer;     /* recovery, or the grace at the end */
 	struct nmti_timer retry;     /* before the next try to come back */
 	uint32_t attempts, send_mask;
-	uint64_t recoveries;
+	uint64_t tries;              /* to come back, in all */
 	bool have_peer;              /* the peer's RESUME is in PEER */
 	struct nmti_resume peer;
 	uint8_t token[NMTI_RMA_TOKEN];
@@ -264,6 +275,11 @@ void nmti_rma_protocol(struct rma_stream *rs, int err, const char *what);
 
 /* rma_tx.c */
 int nmti_rma_tx_alloc(struct rma_stream *rs);
+/*
+ * There is more to send: all that can go goes now, unless FLAGS has MSG_MORE, since a caller that
+ * does not drive the domain next counts on it.
+ */
+void nmti_rma_go_on(struct rma_stream *rs, int flags);
 ssize_t nmti_rma_send(struct nmt_stream *s, const struct iovec *iov, int n, int flags);
 int nmti_rma_send_mr(struct nmt_stream *s, const struct nmt_frag *frags, int n, int flags,
 		     uint64_t cookie);
@@ -276,9 +292,26 @@ void nmti_rma_tx_drop(struct rma_stream *rs); /* the peer takes no more */
 int nmti_rma_tx_reap(struct rma_stream *rs, struct nmt_event *ev, int max);
 void nmti_rma_tx_free(struct rma_stream *rs);
 
+/* rma_ring.c */
+int nmti_rma_ring_new(struct rma_stream *rs);
+void nmti_rma_ring_free(struct rma_stream *rs);
+/* It is full. False: it stays as it is. */
+bool nmti_rma_ring_grow(struct rma_stream *rs);
+void nmti_rma_ring_drop(struct rma_stream *rs, uint64_t to); /* bytes before TO are done with */
+
+/* How many bytes more it takes. */
+static inline uint32_t rma_ring_room(const struct rma_ring *ring)
+{
+	uint64_t head = ring->head > ring->from ? ring->head : ring->from;
+
+	return (uint32_t)(ring->mem.mr->size - (ring->tail - head));
+}
+
 /* rma_run.c */
 /* Post runs, BUDGET at most; true: there are more that could go now. */
 bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget);
+/* Nothing more to post in this turn: see that what is waited for will be told as complete. */
+void nmti_rma_settle(struct rma_stream *rs);
 void nmti_rma_tx_rewind(struct rma_stream *rs); /* to where the window stands in a new epoch */
 
 /* rma_rx.c */

@@ -128,10 +128,12 @@ static int connect_rail(struct rma_stream *rs, struct rma_rail *rail, const uint
 		.epoch = nmti_win_epoch(rs->w),
 		.token = rs->token,
 		.owner = rail,
+		.doorbells = &rs->s->stat.rma_doorbells,
 	};
 
 	rail->up = rail->drained = rail->held = false;
-	rail->unsignalled = rail->unsignalled_bytes = 0;
+	rail->quiet = rail->quiet_bytes = 0;
+	rail->asked = rail->told = 0;
 	rail->last_run = rs->last;
 	return rs->server ? ops->expect(rs->rd->dev, &attr, &rail->ep)
 			  : ops->connect(rs->rd->dev, &attr, blob, len, &rail->ep);
@@ -220,7 +222,7 @@ void nmti_rma_connected(struct rma_rail *rail)
 	}
 	rs->resuming = false;
 	rs->attempts = 0;
-	rs->recoveries++;
+	rs->s->stat.recoveries++;
 	nmti_timer_cancel(rs->s->dom, &rs->timer);
 	nmti_info(rs->s->ctx, "%s: path is back, %u rail(s), epoch %u", rs->s->ops->name,
 		  rs->nrails, nmti_win_epoch(rs->w));
@@ -418,6 +420,7 @@ void nmti_rma_path_retry(struct nmti_timer *t)
 
 	if (rs->path != PATH_LOST || rs->s->error)
 		return;
+	rs->tries++;
 	tell_resume(rs);
 	if (rs->have_peer && !rs->s->error)
 		resume(rs);
@@ -531,8 +534,7 @@ void nmti_rma_close_stream(struct nmt_stream *s)
 
 	rs->closing = rs->fin_due = true;
 	nmti_rma_posts_cancel(rs);
-	if (rs->path == PATH_UP)
-		nmti_rma_pump(rs, s->dom->budget);
+	nmti_rma_go_on(rs, 0);
 	nmti_work(s);
 }
 
@@ -588,6 +590,7 @@ void nmti_rma_end_step(struct rma_stream *rs)
 void nmti_rma_ctrl(struct rma_stream *rs)
 {
 	struct rma_rail *rail = &rs->rails[0];
+	struct nmti_win_stat st;
 	uint64_t number;
 	int n;
 
@@ -609,5 +612,8 @@ void nmti_rma_ctrl(struct rma_stream *rs)
 		}
 		rail->run_of[number & rs->send_mask] = rail->last_run;
 		rs->ctrl_len = 0;
+		nmti_win_stats(rs->w, &st);
+		rs->s->stat.ctrl_sent++;
+		rs->s->stat.grants = st.grants_sent;
 	}
 }

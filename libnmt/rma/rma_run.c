@@ -3,13 +3,17 @@
  * The runs of a stream: the window says what may be written next, the device gets it.
  *
  * One run is held back until it is known whether another follows on its rail: only then can it say
- * so (one doorbell for the burst), or ask for its completion as the last one. The window counts a
- * run that is held back as posted.
+ * so (one doorbell for the burst). The window counts a run that is held back as posted.
+ *
+ * Completions. Of runs that follow each other every sixteenth asks for its completion, which tells
+ * of those before it, or sooner where memory of ours fills up. The last of a burst asks too when
+ * somebody waits for it (for borrowed memory, a flush, the end) and nothing else on its rail has yet
+ * to be told. What is told later finds runs behind it that did not ask: if nothing is posted until
+ * the turn after that, an empty request asks for them.
  */
 #include "rma/rma_int.h"
 
 #define SIGNAL_RUNS 16u
-#define SIGNAL_BYTES (32u << 10) /* of ring and stage, so that they never wait for a completion unasked */
 
 static struct rma_chunk *chunk_at(struct rma_tx *tx, uint32_t i)
 {
@@ -18,23 +22,50 @@ static struct rma_chunk *chunk_at(struct rma_tx *tx, uint32_t i)
 
 /* ---- to the device ------------------------------------------------------------------------ */
 
-/* Bytes of ours that the run keeps until it is complete. */
+/* Bytes of the ring that the run keeps until it is complete; a block of the stage is dearer. */
 static uint32_t kept(const struct rma_tx *tx, const struct rma_held *h)
 {
-	return h->from.reg == &tx->ring.reg || h->from.reg == &tx->stage.mem.reg ? h->run.len : 0;
+	if (h->from.reg == &tx->ring.mem.reg)
+		return h->run.len;
+	if (h->from.reg == &tx->stage.mem.reg)
+		return (uint32_t)tx->ring.mem.mr->size / STAGE_BLOCKS;
+	return 0;
+}
+
+/* Somebody waits for what is under way. */
+static bool awaited(const struct rma_stream *rs)
+{
+	return rs->tx->op_done != rs->tx->op_tail || !rs->s->tx_ready || rs->fin_sent ||
+	       rs->peer_done || rs->queue_full || rs->wait == NMTI_WIN_DEPTH;
 }
 
 static uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rail,
 			 const struct rma_held *h, bool more)
 {
-	uint32_t flags = more ? NMTI_RMA_MORE : NMTI_RMA_SIGNAL;
+	uint32_t flags = more ? NMTI_RMA_MORE : 0, half = rs->rd->lim.send_depth / 2;
 
-	if (rail->unsignalled + 1 >= SIGNAL_RUNS ||
-	    rail->unsignalled_bytes + kept(rs->tx, h) >= SIGNAL_BYTES)
+	if (rail->quiet + 1 >= (half < SIGNAL_RUNS ? half : SIGNAL_RUNS) ||
+	    rail->quiet_bytes + kept(rs->tx, h) >= rs->tx->ring.mem.mr->size / 2 ||
+	    (!more && rail->asked == rail->told && awaited(rs)))
 		flags |= NMTI_RMA_SIGNAL;
 	if (h->from.addr && h->run.len <= rs->rd->lim.inline_max)
 		flags |= NMTI_RMA_INLINE;
 	return flags;
+}
+
+/* ASKED: number of the request if it asks for its completion, else 0. */
+static void posted(struct rma_stream *rs, struct rma_rail *rail, const struct rma_held *h,
+		   uint64_t asked)
+{
+	rs->s->stat.rma_writes++;
+	rs->tx->settled = false;
+	rail->quiet++;
+	rail->quiet_bytes += kept(rs->tx, h);
+	if (!asked)
+		return;
+	rs->s->stat.rma_signalled++;
+	rail->asked = asked;
+	rail->quiet = rail->quiet_bytes = 0;
 }
 
 /* The older run that is held back goes. False: the device takes no more, or is lost. */
@@ -57,10 +88,7 @@ static bool post_first(struct rma_stream *rs)
 		return false;
 	}
 	rail->held = flags & NMTI_RMA_MORE;
-	rail->unsignalled++;
-	rail->unsignalled_bytes += kept(rs->tx, h);
-	if (flags & NMTI_RMA_SIGNAL)
-		rail->unsignalled = rail->unsignalled_bytes = 0;
+	posted(rs, rail, h, flags & NMTI_RMA_SIGNAL ? number : 0);
 	rail->last_run = rail->run_of[number & rs->send_mask] = h->number;
 	h[0] = h[1];
 	rs->nheld--;
@@ -126,8 +154,11 @@ static int locate(struct rma_stream *rs, const struct rma_chunk *c, uint32_t len
 	if (!len)
 		return 0;
 	if (!c->mr) {
-		at &= tx->ring.mr->size - 1;
-		*from = (struct nmti_rma_local){ (char *)tx->ring.mr->cpu + at, &tx->ring.reg, at,
+		const struct rma_ring *ring = &tx->ring;
+		const struct rma_bounce *mem = c->at < ring->from ? &ring->old : &ring->mem;
+
+		at &= mem->mr->size - 1;
+		*from = (struct nmti_rma_local){ (char *)mem->mr->cpu + at, &mem->reg, at,
 						 len };
 		return 0;
 	}
@@ -222,6 +253,17 @@ static void pass_empty(struct rma_stream *rs)
 	}
 }
 
+static void waits_for(struct rma_stream *rs, enum nmti_win_wait wait)
+{
+	if (wait == NMTI_WIN_GO || wait == rs->wait) {
+		rs->wait = (uint8_t)wait;
+		return;
+	}
+	rs->wait = (uint8_t)wait;
+	rs->s->stat.stall_credit += wait == NMTI_WIN_CREDIT;
+	rs->s->stat.stall_queue += wait == NMTI_WIN_DEPTH;
+}
+
 static enum nmti_win_wait next_run(struct rma_stream *rs, struct nmti_run *run)
 {
 	struct rma_tx *tx = rs->tx;
@@ -255,7 +297,7 @@ static int hold_next(struct rma_stream *rs)
 	int rc = 0;
 
 	for (;;) {
-		rs->wait = (uint8_t)next_run(rs, &run);
+		waits_for(rs, next_run(rs, &run));
 		if (rs->wait != NMTI_WIN_DISCARD)
 			break;
 		if (tx->cur == tx->tail)
@@ -316,6 +358,44 @@ bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget)
 		nmti_stream_fail(rs->s, rc);
 	}
 	return !rc && n == budget && !rs->queue_full;
+}
+
+/* An empty request that tells when it, and so all before it, is complete. */
+static void ask(struct rma_stream *rs, struct rma_rail *rail)
+{
+	uint64_t number;
+	int rc = rs->rd->ops->ask(rail->ep, &number);
+
+	if (rc == -EAGAIN) /* the queue is full: the device tells */
+		return;
+	if (rc) {
+		nmti_rma_failed(rail, rc, "asking for completions");
+		return;
+	}
+	rail->run_of[number & rs->send_mask] = rail->last_run;
+	rail->asked = number;
+	rail->quiet = rail->quiet_bytes = 0;
+}
+
+void nmti_rma_settle(struct rma_stream *rs)
+{
+	struct rma_tx *tx = rs->tx;
+	bool open = false;
+
+	if (!tx || rs->path != PATH_UP || !awaited(rs))
+		return;
+	for (uint8_t i = 0; i < rs->nrails && rs->path == PATH_UP; i++) {
+		struct rma_rail *rail = &rs->rails[i];
+
+		if (!rail->quiet || rail->asked != rail->told)
+			continue;
+		open = true;
+		if (tx->settled)
+			ask(rs, rail);
+	}
+	if (open && !tx->settled)
+		nmti_work(rs->s); /* the application may send more until then */
+	tx->settled = open && !tx->settled;
 }
 
 /* ---- resume ------------------------------------------------------------------------------- */

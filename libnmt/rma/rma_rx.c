@@ -328,7 +328,7 @@ static void taken(struct rma_stream *rs)
 {
 	struct nmti_piece p;
 
-	rs->s->rx_ready = nmti_win_peek(rs->w, &p);
+	rs->s->rx_ready = nmti_win_peek(rs->w, &p) || rs->rx.end; /* the end is to be told, too */
 	if (rs->path != PATH_UP)
 		return;
 	nmti_rma_refill(rs);

@@ -8,10 +8,9 @@
 
 #include "rma/rma_int.h"
 
-#define RING_BYTES (128u << 10)
 #define CHUNKS_MIN 256u
-/* Room at which a sender that found none is told: not at each byte. */
-#define ROOM_MIN (RING_BYTES / 4)
+/* Part of the ring at which a sender that found no room is told: not at each byte. */
+#define ROOM_PART 4u
 
 static struct rma_chunk *chunk_at(struct rma_tx *tx, uint32_t i)
 {
@@ -41,8 +40,10 @@ int nmti_rma_tx_alloc(struct rma_stream *rs)
 	tx = calloc(1, tx_bytes(rs, chunks, ops));
 	if (!tx)
 		return -ENOMEM;
-	rc = nmti_rma_bounce_new(rs->rd, RING_BYTES, false, &tx->ring);
+	rs->tx = tx;
+	rc = nmti_rma_ring_new(rs);
 	if (rc) {
+		rs->tx = NULL;
 		free(tx);
 		return rc;
 	}
@@ -51,19 +52,18 @@ int nmti_rma_tx_alloc(struct rma_stream *rs)
 	tx->log = (struct rma_place *)(tx->op + ops);
 	tx->mask = chunks - 1;
 	tx->op_mask = ops - 1;
-	rs->s->memory += (uint32_t)tx_bytes(rs, chunks, ops) + RING_BYTES;
-	rs->tx = tx;
+	rs->s->memory += (uint32_t)tx_bytes(rs, chunks, ops);
 	return 0;
 }
 
-static void chunk_drop(struct rma_tx *tx)
+static void chunk_drop(struct rma_stream *rs)
 {
-	struct rma_chunk *c = chunk_at(tx, tx->head++);
+	struct rma_chunk *c = chunk_at(rs->tx, rs->tx->head++);
 
 	if (c->mr)
 		nmti_mr_drop(c->mr);
 	else if (c->len)
-		tx->ring_head = c->at + c->len;
+		nmti_rma_ring_drop(rs, c->at + c->len);
 }
 
 void nmti_rma_tx_free(struct rma_stream *rs)
@@ -73,8 +73,8 @@ void nmti_rma_tx_free(struct rma_stream *rs)
 	if (!tx)
 		return;
 	while (tx->head != tx->tail)
-		chunk_drop(tx);
-	nmti_rma_bounce_free(rs->rd, &tx->ring);
+		chunk_drop(rs);
+	nmti_rma_ring_free(rs);
 	nmti_rma_bounce_free(rs->rd, &tx->stage.mem);
 	free(tx);
 	rs->tx = NULL;
@@ -87,11 +87,6 @@ bool nmti_rma_unsent(const struct rma_stream *rs)
 
 /* ---- copying calls ------------------------------------------------------------------------ */
 
-static uint32_t ring_room(const struct rma_tx *tx)
-{
-	return RING_BYTES - (uint32_t)(tx->ring_tail - tx->ring_head);
-}
-
 static uint32_t chunks_room(const struct rma_tx *tx)
 {
 	return tx->mask + 1 - (tx->tail - tx->head);
@@ -100,13 +95,14 @@ static uint32_t chunks_room(const struct rma_tx *tx)
 /* Bytes directly behind those of the newest chunk, which still waits, can join it. */
 static struct rma_chunk *joinable(struct rma_tx *tx)
 {
+	const struct rma_ring *ring = &tx->ring;
 	struct rma_chunk *c;
 
 	if (tx->cur == tx->tail)
 		return NULL;
 	c = chunk_at(tx, tx->tail - 1);
-	if (c->mr || c->flags || !c->len || c->at + c->len != tx->ring_tail ||
-	    !(tx->ring_tail & (RING_BYTES - 1)))
+	if (c->mr || c->flags || !c->len || c->at + c->len != ring->tail || c->at < ring->from ||
+	    !(ring->tail & (ring->mem.mr->size - 1)))
 		return NULL;
 	return c;
 }
@@ -115,28 +111,58 @@ static struct rma_chunk *chunk_new(struct rma_tx *tx)
 {
 	struct rma_chunk *c = chunk_at(tx, tx->tail++);
 
-	*c = (struct rma_chunk){ .at = tx->ring_tail };
+	*c = (struct rma_chunk){ .at = tx->ring.tail };
 	return c;
 }
 
-/* Copy what fits; how much. */
-static uint32_t put_bytes(struct rma_tx *tx, const char *from, size_t len)
+/* Copied bytes that wait to be sent. */
+static uint32_t waiting(const struct rma_stream *rs)
 {
-	char *ring = tx->ring.mr->cpu;
+	struct rma_tx *tx = rs->tx;
+
+	for (uint32_t i = tx->cur; i != tx->tail; i++) {
+		const struct rma_chunk *c = chunk_at(tx, i);
+
+		if (!c->mr && c->len)
+			return (uint32_t)(tx->ring.tail - c->at) - (i == tx->cur ? tx->done : 0);
+	}
+	return 0;
+}
+
+/*
+ * How many bytes the ring takes now. The most of a large one is for bytes in flight: what waits for
+ * the peer's memory or credit needs the application to be driven on, and stays little.
+ */
+static uint32_t ring_room(struct rma_stream *rs)
+{
+	uint32_t room = rma_ring_room(&rs->tx->ring), wait = waiting(rs);
+	uint32_t left = wait < RMA_RING_FIRST ? RMA_RING_FIRST - wait : 0; /* a resume takes back */
+
+	if (!room && left && nmti_rma_ring_grow(rs))
+		room = rma_ring_room(&rs->tx->ring);
+	return room < left ? room : left;
+}
+
+/* Copy what fits; how much. */
+static uint32_t put_bytes(struct rma_stream *rs, const char *from, size_t len)
+{
+	struct rma_tx *tx = rs->tx;
+	struct rma_ring *ring = &tx->ring;
 	uint32_t done = 0;
 
 	while (done < len) {
-		uint32_t at = (uint32_t)tx->ring_tail & (RING_BYTES - 1), n = RING_BYTES - at;
+		uint32_t room = ring_room(rs), size = (uint32_t)ring->mem.mr->size;
+		uint32_t at = (uint32_t)ring->tail & (size - 1), n = size - at;
 		struct rma_chunk *c = joinable(tx);
 
-		n = n < ring_room(tx) ? n : ring_room(tx);
+		n = n < room ? n : room;
 		n = n < len - done ? n : (uint32_t)(len - done);
 		if (!n || (!c && !chunks_room(tx)))
 			break;
 		c = c ? c : chunk_new(tx);
-		memcpy(ring + at, from + done, n);
+		memcpy((char *)ring->mem.mr->cpu + at, from + done, n);
 		c->len += n;
-		tx->ring_tail += n;
+		ring->tail += n;
 		done += n;
 	}
 	return done;
@@ -154,18 +180,37 @@ static bool put_eor(struct rma_tx *tx, bool bytes)
 	return true;
 }
 
-static size_t put_all(struct rma_tx *tx, const struct iovec *iov, int n)
+/* What is behind the first SKIP bytes. */
+static size_t put_all(struct rma_stream *rs, const struct iovec *iov, int n, size_t skip)
 {
 	size_t sum = 0;
 
 	for (int i = 0; i < n; i++) {
-		uint32_t done = put_bytes(tx, iov[i].iov_base, iov[i].iov_len);
+		size_t from = skip < iov[i].iov_len ? skip : iov[i].iov_len;
+		uint32_t done = put_bytes(rs, (char *)iov[i].iov_base + from,
+					  iov[i].iov_len - from);
 
+		skip -= from;
 		sum += done;
-		if (done < iov[i].iov_len)
+		if (done < iov[i].iov_len - from)
 			break;
 	}
 	return sum;
+}
+
+/* Copy and send in turn, until the peer or the device takes no more; how much was copied. */
+static size_t put_and_send(struct rma_stream *rs, const struct iovec *iov, int n, size_t want)
+{
+	size_t done = put_all(rs, iov, n, 0), more = done;
+
+	while (done < want && more) {
+		nmti_rma_go_on(rs, 0);
+		if (rs->s->error || nmti_rma_unsent(rs))
+			break;
+		more = put_all(rs, iov, n, done);
+		done += more;
+	}
+	return done;
 }
 
 static size_t total_of(const struct iovec *iov, int n)
@@ -183,19 +228,19 @@ static bool blocked(const struct rma_stream *rs)
 	return rs->path == PATH_UP && (rs->nheld || nmti_rma_unsent(rs));
 }
 
-static void go_on(struct rma_stream *rs, int flags)
+void nmti_rma_go_on(struct rma_stream *rs, int flags)
 {
-	uint32_t budget = rs->s->dom->budget;
-
-	if (flags & MSG_MORE || rs->path != PATH_UP || nmti_rma_pump(rs, budget)) {
+	if (flags & MSG_MORE || rs->path != PATH_UP || nmti_rma_pump(rs, UINT32_MAX)) {
 		nmti_work(rs->s);
 		return;
 	}
+	if (!rs->s->tx_ready) /* somebody waits for what is under way */
+		nmti_work(rs->s);
 	if (!blocked(rs))
 		return;
 	nmti_rma_progress(rs->s->pd);
 	nmti_rma_completed(rs);
-	if (nmti_rma_pump(rs, budget))
+	if (nmti_rma_pump(rs, UINT32_MAX))
 		nmti_work(rs->s);
 }
 
@@ -207,13 +252,13 @@ ssize_t nmti_rma_send(struct nmt_stream *s, const struct iovec *iov, int n, int 
 
 	if (rc)
 		return rc;
-	done = put_all(rs->tx, iov, n);
+	done = put_and_send(rs, iov, n, want);
 	if (flags & MSG_EOR && done == want && !put_eor(rs->tx, want))
 		done = SIZE_MAX;
 	s->stat.tx_copied += done == SIZE_MAX ? 0 : done;
 	if (done != want)
 		s->tx_ready = false;
-	go_on(rs, flags);
+	nmti_rma_go_on(rs, flags);
 	if (s->error)
 		return s->error;
 	return done == SIZE_MAX || (!done && want) ? -EAGAIN : (ssize_t)done;
@@ -271,7 +316,7 @@ int nmti_rma_send_mr(struct nmt_stream *s, const struct nmt_frag *frags, int n, 
 		op->len += frags[i].len;
 	}
 	chunk_at(rs->tx, rs->tx->tail - 1)->flags = CHUNK_OP | (flags & MSG_EOR ? CHUNK_EOR : 0);
-	go_on(rs, flags);
+	nmti_rma_go_on(rs, flags);
 	return 0;
 }
 
@@ -306,7 +351,7 @@ static void finish_first(struct rma_stream *rs, int status)
 {
 	if (chunk_at(rs->tx, rs->tx->head)->flags & CHUNK_OP)
 		op_finish(rs, status);
-	chunk_drop(rs->tx);
+	chunk_drop(rs);
 }
 
 void nmti_rma_completed(struct rma_stream *rs)
@@ -321,7 +366,9 @@ void nmti_rma_completed(struct rma_stream *rs)
 	}
 	if (!any || rs->s->tx_ready)
 		return;
-	if (ring_room(tx) < ROOM_MIN || chunks_room(tx) < CHUNKS_MIN / 4)
+	if (rma_ring_room(&tx->ring) < tx->ring.mem.mr->size / ROOM_PART ||
+	    waiting(rs) > RMA_RING_FIRST - RMA_RING_FIRST / ROOM_PART ||
+	    chunks_room(tx) < CHUNKS_MIN / 4)
 		return;
 	rs->s->tx_ready = true;
 	if (rs->s->tx_want)

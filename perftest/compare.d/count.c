@@ -22,6 +22,7 @@ enum counter {
 	FREES,
 	ALLOC_BYTES,
 	LOCKS,
+	LOCKS_LIB,
 	COPIES_LIB,
 	COPIED_LIB,
 	COPIES_OTHER,
@@ -30,7 +31,7 @@ enum counter {
 };
 
 static const char *const names[COUNTERS] = {
-	"allocs", "frees", "alloc_bytes", "locks", "lib_copies", "lib_copied", "copies", "copied",
+	"allocs", "frees", "alloc_bytes", "locks", "lib_locks", "lib_copies", "lib_copied", "copies", "copied",
 };
 
 static atomic_uint_fast64_t counters[COUNTERS];
@@ -112,6 +113,13 @@ static void *next_of(const char *name)
 	return f;
 }
 
+#define CALLER __builtin_extract_return_addr(__builtin_return_address(0))
+
+static int from_lib(const void *caller)
+{
+	return (uintptr_t)caller >= lib_begin && (uintptr_t)caller < lib_end;
+}
+
 #define LOCK(name, type)                                        \
 	EXPORT int name(type *lock)                             \
 	{                                                       \
@@ -120,6 +128,7 @@ static void *next_of(const char *name)
 		if (!next)                                      \
 			next = (int (*)(type *))next_of(#name); \
 		count(LOCKS, 1);                                \
+		count(LOCKS_LIB, (uint64_t)from_lib(CALLER));   \
 		return next(lock);                              \
 	}
 
@@ -152,8 +161,7 @@ static void *slow_move(void *to, const void *from, size_t n)
 
 static void *counted_move(void *to, const void *from, size_t n, void *caller)
 {
-	uintptr_t at = (uintptr_t)caller;
-	int other = at < lib_begin || at >= lib_end;
+	int other = !from_lib(caller);
 
 	if (n > SMALL) {
 		count(other ? COPIES_OTHER : COPIES_LIB, 1);
@@ -161,8 +169,6 @@ static void *counted_move(void *to, const void *from, size_t n, void *caller)
 	}
 	return next_move ? next_move(to, from, n) : slow_move(to, from, n);
 }
-
-#define CALLER __builtin_extract_return_addr(__builtin_return_address(0))
 
 EXPORT void *memcpy(void *restrict to, const void *restrict from, size_t n)
 {

@@ -61,18 +61,22 @@ def strace_summary(path):
     return ["strace", "-f", "-c", "-U", "calls,name", "-o", path], None
 
 
-def summed(lines):
+WAITS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
+
+
+def summed(lines, without=()):
     """All calls of an strace summary."""
     calls = [line.split() for line in lines]
-    return sum(int(c[0]) for c in calls if len(c) == 2 and c[0].isdigit() and c[1] != "total")
+    return sum(int(c[0]) for c in calls if len(c) == 2 and c[0].isdigit() and
+               c[1] != "total" and c[1] not in without)
 
 
-def syscalls_of(run, sizes):
+def syscalls_of(run, sizes, without=()):
     """RUN(n, wrap) gives the operations. System calls for one operation, by end."""
     def once(n):
         with Wrap(strace_summary) as wrap:
             ops = run(n, wrap)
-            return {end: summed(wrap.lines(end)) for end in ENDS}, ops
+            return {end: summed(wrap.lines(end), without) for end in ENDS}, ops
     return twice(once, sizes)
 
 
@@ -117,6 +121,30 @@ def preload(tools):
     def prefix(path):
         return [], {"LD_PRELOAD": tools.nmt_count, "NMT_COUNT_FILE": path}
     return prefix
+
+
+def counted(lines):
+    return {k: int(v) for k, v in (line.split() for line in lines)}
+
+
+def preloaded(library, run, sizes):
+    """What the preloaded LIBRARY counts for one operation, by "end.name"."""
+    def once(n):
+        def prefix(path):
+            return [], {"LD_PRELOAD": library, "NMT_COUNT_FILE": path}
+        with Wrap(prefix) as wrap:
+            ops = run(n, wrap)
+            return {f"{end}.{k}": v for end in ENDS
+                    for k, v in counted(wrap.lines(end)).items()}, ops
+    return twice(once, sizes)
+
+
+def verbs_of(bench, run, sizes):
+    """Requests, doorbells, completions of one operation. A counter that sees nothing would pass."""
+    c = preloaded(bench.tools.nmt_count_verbs, run, sizes)
+    if not c.get("client.writes") or not c.get("server.recvs"):
+        raise Failed("the preloaded counter does not see the adapter's requests")
+    return c
 
 
 def interposed(bench, args, mode, sizes):

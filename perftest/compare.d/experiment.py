@@ -12,7 +12,8 @@ TRIES = 3       # of one side in one round, before it counts as failed
 
 @dataclass(frozen=True)
 class Row:
-    """`ours` and `peer` are "side.metric". Without a target the row is context."""
+    """`ours` and `peer` are "side.metric"; of "one.metric|two.metric" the smaller of each round.
+    Without a target the row is context."""
     name: str
     unit: str
     ours: str
@@ -21,7 +22,8 @@ class Row:
     note: str = ""          # {side.metric} is replaced by the median
 
     def sides(self):
-        return {key.split(".")[0] for key in (self.ours, self.peer) if key}
+        return {key.split(".")[0] for keys in (self.ours, self.peer) for key in keys.split("|")
+                if key}
 
 
 @dataclass
@@ -90,7 +92,11 @@ class Experiment:
     def _broken(self, row):
         return next((self.failed[s] for s in sorted(row.sides()) if s in self.failed), "")
 
-    def series(self, key):
+    def series(self, keys):
+        every = [self._series(key) for key in keys.split("|")]
+        return [min(figures) for figures in zip(*every)]
+
+    def _series(self, key):
         side, _, metric = key.partition(".")
         return self.samples.get(side, {}).get(metric, [])
 

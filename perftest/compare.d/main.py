@@ -4,19 +4,23 @@
 import argparse
 import fnmatch
 import importlib
+import json
 import os
 import platform
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 
 import peers
 import programs
+import rdma
 import report
 import stats
 import tools
 
-GROUPS = ("tcp",)
+GROUPS = ("tcp", "verbs")
 
 DESCRIPTION = """\
 Runs libnmt's nmt_perf and programs that people know side by side on this machine, and prints one
@@ -41,7 +45,8 @@ not, or a row or peer is absent; 2 wrong arguments.
 
 Packages that are missing are installed (Debian, as root or with sudo; NMT_NO_INSTALL=1: not).
 Nothing else should run meanwhile: on a machine with other work intervals get wide.
-The first run builds the tree. Then group tcp takes 15 to 60 minutes, with --quick about 6.
+The first run builds the tree. Then group tcp takes 15 to 60 minutes, with --quick about 6. Group
+verbs boots a Linux guest (docs/testing.md) and takes 10 to 30 minutes, with --quick about 5.
 """
 
 
@@ -122,11 +127,52 @@ def about(args, chosen, built):
 def progress(text):
     if sys.stderr.isatty():
         print(f"\r\033[K== {text}", end="", file=sys.stderr, flush=True)
+    elif rdma.inside() and text:
+        print(f"== {text}", file=sys.stderr, flush=True)
 
 
-def run_all(args, chosen, bench):
+# ---- groups that run in the guest: this program again, in one boot
+
+GUEST = os.path.join(tools.ROOT, "tests", "lab", "vm", "guest")
+PAIR = os.path.join(tools.ROOT, "tests", "lab", "vm", "rxe-pair")
+GUEST_LIMIT = 3600
+
+
+def guest_line(args, group, build, path):
+    words = [GUEST, "--timeout", str(GUEST_LIMIT), "--share", build, PAIR, sys.executable, "-B",
+             os.path.join(tools.ROOT, "perftest", "compare"), group, "--no-build", "--build", build,
+             "--json", path]
+    for name in args.only:
+        words += ["--only", name]
+    return words + (["--quick"] if args.quick else [])
+
+
+def absent(group, experiments, why):
+    for e in experiments:
+        e.failed = {name: why for name in e.sides}
+    return [{"group": group, **e.result(r)} for e in experiments for r in e.rows]
+
+
+def run_in_guest(args, group, experiments, build):
+    """The document that the program in the guest wrote; without one, rows that are absent."""
+    with tempfile.TemporaryDirectory(prefix="compare-", dir=build) as folder:
+        path = os.path.join(folder, "rows.json")
+        status = subprocess.run(guest_line(args, group, build, path), check=False).returncode
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as f:
+                return json.load(f)
+    rows = absent(group, experiments, f"the guest ended with status {status}")
+    report.print_table(rows, "")
+    return {"rows": rows, "samples": {}, "commands": {}, "failed_runs": []}
+
+
+def run_all(args, chosen, bench, guests):
     rows = []
     for group, module, experiments in chosen:
+        if getattr(module, "WHERE", "") == "guest" and not rdma.inside():
+            guests.append(run_in_guest(args, group, experiments, bench.tools.build))
+            rows += guests[-1]["rows"]
+            continue
         for e in experiments:
             e.run(bench, args.quick, progress)
             rows += [{"group": group, **e.result(r, args.quick)} for r in e.rows]
@@ -157,19 +203,22 @@ def main(argv):
     if args.list:
         print_list(chosen)
         return 0
-    peers.install(dict.fromkeys(p for _, module, _ in chosen for p in module.PROGRAMS))
+    if not rdma.inside():
+        peers.install(dict.fromkeys(p for _, module, _ in chosen for p in module.PROGRAMS))
     chosen = choose(args.group or GROUPS, args.only)    # what is missing may be there now
     try:
         built = tools.find(args.build, not args.no_build, args.nmt_perf)
     except tools.Unbuilt as e:
         print(f"compare: {e}", file=sys.stderr)
         return 1
-    warn_of_load()
+    if not rdma.inside():
+        warn_of_load()
     bench = programs.Bench(built)
     facts = about(args, chosen, built)
-    rows = run_all(args, chosen, bench)
+    guests = []
+    rows = run_all(args, chosen, bench, guests)
     print(f"\n{len(rows)} rows: {report.tally(rows)}")
     if args.json:
         everything = [e for _, _, experiments in chosen for e in experiments]
-        report.write_json(args.json, report.document(rows, everything, bench, facts))
+        report.write_json(args.json, report.document(rows, everything, bench, facts, guests))
     return 0 if passed(rows, args.quick) else 1

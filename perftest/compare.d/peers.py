@@ -15,6 +15,10 @@ PACKAGES = {
     "strace": ("strace", ["strace", "-V"]),
     "valgrind": ("valgrind", ["valgrind", "--version"]),
     "taskset": ("util-linux", ["taskset", "--version"]),
+    "ib_write_bw": ("perftest", ["ib_write_bw", "--version"]),
+    "ib_send_bw": ("perftest", ["ib_send_bw", "--version"]),
+    "ib_write_lat": ("perftest", ["ib_write_lat", "--version"]),
+    "rstream": ("rdmacm-utils", ["dpkg-query", "-W", "rdmacm-utils"]),
 }
 
 

@@ -27,6 +27,13 @@ class Bench:
         self.tools = tools
         self.commands = {}
         self.noting = None
+        self.folder = tempfile.gettempdir()
+        self.count = 0
+
+    def serial(self):
+        """A number that no name of a file has had."""
+        self.count += 1
+        return f"{os.getpid()}.{self.count}"
 
     def begin(self, side):
         self.noting = None if side in self.commands else self.commands.setdefault(side, [])

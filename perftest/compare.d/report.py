@@ -49,8 +49,9 @@ FIELDS = ("group", "name", "ours", "peer", "unit", "ratio", "low", "high", "targ
           "note")
 
 
-def document(rows, experiments, bench, about):
-    return {
+def document(rows, experiments, bench, about, guests=()):
+    """GUESTS: documents of groups that ran in a guest."""
+    doc = {
         "schema": "nmt_compare/1",
         **about,
         "rows": [{k: r[k] for k in FIELDS} for r in rows],
@@ -58,6 +59,12 @@ def document(rows, experiments, bench, about):
         "failed_runs": [c for e in experiments for c in e.complaints],
         "commands": bench.commands,
     }
+    for guest in guests:
+        doc["samples"].update(guest["samples"])
+        doc["commands"].update(guest["commands"])
+        doc["failed_runs"] += guest["failed_runs"]
+        doc.setdefault("guests", []).append(guest.get("machine"))
+    return doc
 
 
 def write_json(path, doc):

@@ -46,6 +46,7 @@ fn=main
 class Readers(unittest.TestCase):
     def test_strace_summary(self):
         self.assertEqual(counts.summed(STRACE), 276)
+        self.assertEqual(counts.summed(STRACE, counts.WAITS), 16)
 
     def test_strace_trace_of_the_busiest_thread(self):
         self.assertEqual(counts.traced(TRACE), {"calls": 5, "waits": 2, "ready": 3})

@@ -20,6 +20,7 @@ class Tools:
     nmt_base: str
     nmt_idle: str
     nmt_count: str
+    nmt_count_verbs: str
 
     def versions(self):
         return {name: procs.first_line([getattr(self, name), "--version"])
@@ -75,7 +76,7 @@ def find(build, prepare, nmt_perf=None):
     parts = os.path.join(build, "perftest", "compare.d")
     tools = Tools(build, nmt_perf or os.path.join(build, "perftest", "nmt_perf"),
                   os.path.join(parts, "nmt_base"), os.path.join(parts, "nmt_idle"),
-                  os.path.join(parts, "nmt_count.so"))
+                  os.path.join(parts, "nmt_count.so"), os.path.join(parts, "nmt_count_verbs.so"))
     for name in ("nmt_perf", "nmt_base", "nmt_idle", "nmt_count"):
         if not os.path.exists(getattr(tools, name)):
             raise Unbuilt(f"there is no {getattr(tools, name)}")

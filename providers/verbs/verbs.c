@@ -12,6 +12,7 @@ const struct nmti_rma_ops nmti_verbs_ops = {
 	.expect = nmti_verbs_expect,
 	.write = nmti_verbs_write,
 	.send = nmti_verbs_send,
+	.ask = nmti_verbs_ask,
 	.kick = nmti_verbs_kick,
 	.poll = nmti_verbs_poll,
 	.arm = nmti_verbs_arm,

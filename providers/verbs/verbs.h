@@ -129,6 +129,7 @@ struct nmti_rma_ep {
 	uint32_t quiet;   /* requests since the last that asked for a completion */
 	uint32_t chained, staged;
 	uint32_t inline_max;
+	uint64_t *doorbells; /* NULL: not counted */
 
 	/* Receiving. */
 	uint32_t slots;   /* receives that are kept posted */
@@ -239,6 +240,11 @@ int nmti_verbs_ports(const struct verbs_opt *opt, verbs_port_fn *fn, void *arg, 
 int nmti_verbs_query(struct nmt_ctx *ctx, nmti_info_fn *emit, void *arg);
 uint32_t nmti_verbs_speed(const struct ibv_port_attr *attr); /* Mb/s */
 int nmti_verbs_numa(const char *ibdev);
+/* GID number INDEX of a port as text, and its enum nmt_gid_type; GID stays when there is none. */
+uint32_t nmti_verbs_gid(struct ibv_context *ctx, uint8_t port, uint32_t index,
+			char gid[NMT_GID_MAX]);
+/* Requests that a port sent again, by its driver's own counters; 0 when it has none. */
+uint64_t nmti_verbs_retries(const char *ibdev, uint8_t port);
 uint32_t nmti_verbs_mtu(int mtu); /* bytes */
 
 /* verbs_opt.c */
@@ -289,6 +295,7 @@ int nmti_verbs_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, 
 		     uint64_t key, uint32_t imm, uint32_t flags, uint64_t *number);
 int nmti_verbs_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint32_t flags,
 		    uint64_t *number);
+int nmti_verbs_ask(struct nmti_rma_ep *ep, uint64_t *number);
 void nmti_verbs_kick(struct nmti_rma_ep *ep);
 void nmti_verbs_mark(struct nmti_rma_ep *ep); /* post what completes last, in a fenced queue */
 

@@ -145,6 +145,7 @@ static void ep_init(struct nmti_rma_ep *ep, struct nmti_rma_dev *dev,
 	ep->depth = attr->send_depth;
 	ep->slots = (uint32_t)attr->run_slots + attr->ctrl_slots;
 	ep->inline_max = dev->limits.inline_max;
+	ep->doorbells = attr->doorbells;
 	ep->deadline = nmti_now() + dev->opt.connect_timeout * INT64_C(1000000);
 	memcpy(ep->token, attr->token, NMTI_RMA_TOKEN);
 	nmti_list_init(&ep->touched);
@@ -330,5 +331,15 @@ void nmti_verbs_destroy(struct nmti_rma_ep *ep)
 
 void nmti_verbs_describe(const struct nmti_rma_ep *ep, struct nmt_stream_info *info)
 {
-	snprintf(info->device, sizeof(info->device), "%s", ep->dev->port.name);
+	const struct verbs_port *port = &ep->dev->port;
+
+	snprintf(info->device, sizeof(info->device), "%s", port->name);
+	if (!port->ctx)
+		return;
+	info->adapter_port = port->port;
+	info->gid_index = ep->sgid_index;
+	info->gid_type = nmti_verbs_gid(port->ctx, port->port, ep->sgid_index, info->gid);
+	info->mtu = nmti_verbs_mtu(ep->mtu);
+	info->speed_mbps = nmti_verbs_speed(&port->pattr);
+	info->retries = nmti_verbs_retries(ibv_get_device_name(port->ctx->device), port->port);
 }

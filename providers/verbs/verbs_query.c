@@ -51,6 +51,25 @@ static void read_pci(const char *ibdev, char *out, size_t len)
 	nmti_sysfs_pci(path, out, len);
 }
 
+uint64_t nmti_verbs_retries(const char *ibdev, uint8_t port)
+{
+	/* By driver: rdma_rxe; mlx5_ib, three reasons; bnxt_re; irdma. */
+	static const char *const names[] = { "completer_retry_err", "local_ack_timeout_err",
+					     "packet_seq_err", "rnr_nak_retry_err",
+					     "to_retransmits", "RetransSegs" };
+	uint64_t sum = 0;
+	char path[192];
+	int n;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "/sys/class/infiniband/%.64s/ports/%u/hw_counters/%s",
+			 ibdev, port, names[i]);
+		n = nmti_sysfs_number(path, 0);
+		sum += n > 0 ? (uint64_t)n : 0;
+	}
+	return sum;
+}
+
 /* Whether an interface is IP over InfiniBand. */
 static bool is_ipoib(const char *ifname)
 {
@@ -94,6 +113,17 @@ static bool addr_of(const struct ifaddrs *ifa, struct verbs_addr *a)
 	in6 = (const void *)ifa->ifa_netmask;
 	a->prefix = (uint8_t)bits_of(in6->sin6_addr.s6_addr, 16);
 	return true;
+}
+
+uint32_t nmti_verbs_gid(struct ibv_context *ctx, uint8_t port, uint32_t index,
+			char gid[NMT_GID_MAX])
+{
+	struct ibv_gid_entry entry;
+
+	if (ibv_query_gid_ex(ctx, port, index, &entry, 0) ||
+	    !inet_ntop(AF_INET6, entry.gid.raw, gid, NMT_GID_MAX))
+		return NMT_GID_NONE;
+	return NMT_GID_IB + entry.gid_type; /* both count IB, RoCE v1, RoCE v2 */
 }
 
 static bool gid_is(const union ibv_gid *gid, const struct sockaddr_storage *ss)
@@ -305,6 +335,9 @@ static bool tell_port(void *arg, struct verbs_port *port)
 		info.speed_mbps = nmti_verbs_speed(&port->pattr);
 		info.mtu = port->pattr.active_mtu ? nmti_verbs_mtu(port->pattr.active_mtu) : 0;
 		info.flags |= port->pattr.state == IBV_PORT_ACTIVE ? NMT_INFO_UP : 0;
+		info.adapter_port = port->port;
+		info.gid_index = port->naddrs ? port->addrs[0].gid_index : 0;
+		info.gid_type = nmti_verbs_gid(port->ctx, port->port, info.gid_index, info.gid);
 	}
 	q->rc = q->emit(q->arg, &info);
 	return !q->rc;

@@ -19,6 +19,8 @@ static void ring(struct nmti_rma_ep *ep, struct ibv_send_wr *first, uint32_t n)
 	ep->rung += n;
 	ep->chained = 0;
 	ep->staged = 0;
+	if (ep->doorbells)
+		++*ep->doorbells;
 	if (rc)
 		nmti_verbs_fail(ep, -EIO, "posting a request: %s", strerror(rc));
 }
@@ -145,6 +147,23 @@ int nmti_verbs_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint3
 	tx->wr.opcode = IBV_WR_SEND;
 	tx->sge.length = len;
 	*number = submit(ep, tx, flags);
+	return 0;
+}
+
+int nmti_verbs_ask(struct nmti_rma_ep *ep, uint64_t *number)
+{
+	struct verbs_tx *tx;
+	int rc = room(ep);
+
+	if (rc)
+		return rc;
+	tx = &ep->chain[ep->chained];
+	tx->wr.opcode = IBV_WR_RDMA_WRITE;
+	tx->wr.send_flags = 0;
+	tx->wr.wr.rdma.remote_addr = 0;
+	tx->wr.wr.rdma.rkey = 0;
+	tx->sge.length = 0;
+	*number = submit(ep, tx, NMTI_RMA_SIGNAL);
 	return 0;
 }
 

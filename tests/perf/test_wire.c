@@ -171,7 +171,8 @@ static void test_limits(void **state)
 	assert_int_equal(params_check(&p, why, sizeof(why)), 0);
 	REFUSE(test, 0, "test");
 	REFUSE(test, 6, "test");
-	REFUSE(call, 5, "--call");
+	REFUSE(call, 6, "--call");
+	REFUSE(call, CALL_RAW_WRITE, "raw-write");
 	REFUSE(wait, 0, "waiting");
 	REFUSE(flags, PARAM_ALL_FLAGS + 1, "flags");
 	REFUSE(mode, NMT_MODE_EITHER, "--mode");

@@ -360,6 +360,12 @@ static void sim_describe(const struct nmti_rma_ep *ep, struct nmt_stream_info *i
 {
 	snprintf(info->device, sizeof(info->device), "%s",
 		 ep->dev->profile->name[0] ? ep->dev->profile->name : "any");
+	info->adapter_port = 1;
+	info->gid_index = 3;
+	info->gid_type = NMT_GID_ROCE_V2;
+	snprintf(info->gid, sizeof(info->gid), "fd77::1");
+	info->mtu = 4096;
+	info->speed_mbps = 1000;
 }
 
 static const struct nmti_rma_ops sim_ops = {
@@ -372,6 +378,7 @@ static const struct nmti_rma_ops sim_ops = {
 	.expect = sim_expect,
 	.write = sim_write,
 	.send = sim_send,
+	.ask = sim_ask,
 	.kick = sim_kick,
 	.poll = sim_poll,
 	.arm = sim_arm,

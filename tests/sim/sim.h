@@ -32,7 +32,7 @@ void sim_set(const struct sim_knobs *knobs);
 struct sim_counts {
 	uint64_t deliveries, losses, refused; /* refused: connects that nobody expected in time */
 	uint64_t violations;   /* of the rules of a device: each is a bug, told on standard error */
-	uint64_t writes, sends, signalled, doorbells, bytes;
+	uint64_t writes, sends, asks, signalled, doorbells, bytes;
 	uint64_t regs;         /* registrations now */
 	uint64_t endpoints;    /* now */
 };

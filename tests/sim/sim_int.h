@@ -32,7 +32,7 @@ struct sim_item {
 	const void *addr;        /* of the sender; NULL: DATA */
 	uint32_t len, imm;
 	int64_t due, ack_due;
-	bool message, signal, delivered;
+	bool message, empty, signal, delivered;
 	uint8_t data[];
 };
 
@@ -96,6 +96,7 @@ int sim_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, uint64_
 	      uint64_t key, uint32_t imm, uint32_t flags, uint64_t *number);
 int sim_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint32_t flags,
 	     uint64_t *number);
+int sim_ask(struct nmti_rma_ep *ep, uint64_t *number);
 void sim_kick(struct nmti_rma_ep *ep);
 
 #endif

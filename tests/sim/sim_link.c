@@ -34,6 +34,8 @@ static void release(struct nmti_rma_ep *ep)
 	if (!ep->held)
 		return;
 	sim.counts.doorbells++;
+	if (ep->attr.doorbells)
+		++*ep->attr.doorbells;
 	for (struct sim_item *it = ep->held; it; it = it->next) {
 		int64_t due = nmti_now() + delay(ep->dev);
 
@@ -109,6 +111,8 @@ static void check_source(const struct nmti_rma_ep *ep, const struct nmti_rma_loc
 	reg = from->reg ? from->reg->handle : NULL;
 	if (!reg || from->offset > reg->len || from->len > reg->len - from->offset)
 		sim_violation("a source outside of its registration");
+	else if (from->addr != (const char *)reg->mr->cpu + reg->offset + from->offset)
+		sim_violation("a source whose address is not that of its registration");
 }
 
 int sim_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, uint64_t remote,
@@ -152,6 +156,23 @@ int sim_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint32_t fla
 		memcpy(it->data, msg, len);
 		sim.counts.sends++;
 		rc = post(ep, it, flags, number);
+	}
+	pthread_mutex_unlock(&sim.lock);
+	return rc;
+}
+
+int sim_ask(struct nmti_rma_ep *ep, uint64_t *number)
+{
+	struct sim_item *it;
+	int rc;
+
+	pthread_mutex_lock(&sim.lock);
+	rc = may_post(ep);
+	if (!rc) {
+		it = calloc(1, sizeof(*it));
+		it->empty = true;
+		sim.counts.asks++;
+		rc = post(ep, it, NMTI_RMA_SIGNAL, number);
 	}
 	pthread_mutex_unlock(&sim.lock);
 	return rc;
@@ -266,7 +287,7 @@ static void deliver(struct nmti_rma_ep *to, struct nmti_rma_ep *from, struct sim
 	}
 	if (it->message)
 		land_message(to, it);
-	else
+	else if (!it->empty)
 		land(to, it);
 	it->delivered = true;
 	it->ack_due = now + delay(to->dev);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The engine's adapter over the simulated fabric: a path that does not come back, registrations that
- * fail, and what bulk traffic costs in requests, doorbells, completions and control messages.
+ * fail, what a stream says of its path, and what bulk traffic costs in requests, doorbells,
+ * completions and control messages.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,12 +97,12 @@ static void test_scarce(void **state)
 #define BLOCKS 512u
 #define BURST 16u
 
-static void tell(const char *what, const struct sim_counts *c, uint64_t mib)
+static void tell(const char *what, const struct sim_counts *c)
 {
-	print_message("%s: %llu MiB, %llu writes, %llu control messages, %llu doorbells, "
-		      "%llu signalled\n", what, (unsigned long long)mib,
-		      (unsigned long long)c->writes, (unsigned long long)c->sends,
-		      (unsigned long long)c->doorbells, (unsigned long long)c->signalled);
+	print_message("%s: %llu writes, %llu control messages, %llu doorbells, %llu signalled, "
+		      "%llu empty requests\n", what, (unsigned long long)c->writes,
+		      (unsigned long long)c->sends, (unsigned long long)c->doorbells,
+		      (unsigned long long)c->signalled, (unsigned long long)c->asks);
 }
 
 static void give_back(struct env *env, struct end *e, uint64_t *got)
@@ -116,41 +117,195 @@ static void give_back(struct env *env, struct end *e, uint64_t *got)
 		assert_ok(env, nmt_release(e->s, frags, n));
 }
 
-/* Bursts of borrowed blocks into the default pool, read by loans. */
+/* Borrowed blocks into the default pool, read by loans; MORE: flags of all in a burst but the last. */
+static void borrowed(struct env *env, struct pair *p, int more)
+{
+	struct nmt_frag frag = { .len = BLOCK };
+	uint64_t got = 0, sent = 0, back = 0;
+	struct nmt_event ev;
+
+	frag.mr = env_mr(env, BLOCK, NMT_ACCESS_SEND);
+	sim_set(&(struct sim_knobs){ .seed = 1 });
+	while (got < (uint64_t)BLOCKS * BLOCK || back < BLOCKS) {
+		for (uint32_t i = 0; i < BURST && sent < BLOCKS; i++, sent++)
+			if (nmt_send_mr(p->c->s, &frag, 1, i + 1 < BURST ? more : 0, 0))
+				break;
+		env_spin(env, 1);
+		for (; end_take(p->c, NMT_EV_SENT, &ev); back++)
+			assert_int_equal(ev.status, 0);
+		give_back(env, p->s, &got);
+	}
+}
+
+/* What every kind of bulk traffic keeps to. */
+static void check_bulk(const struct sim_counts *c)
+{
+	assert_true(c->writes <= BLOCKS + 4);     /* one write a block: it fits its cell */
+	assert_true(c->sends <= BLOCKS / 16 + 8); /* one an 8 cells of two blocks, and to begin with */
+	assert_true(c->signalled <= c->writes / 16 + 8);
+	assert_true(c->asks <= 4); /* once the sender has nothing more */
+}
+
 static void t_bulk(struct env *env)
 {
 	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
-	struct nmt_frag frag = { .len = BLOCK };
-	uint64_t got = 0, sent = 0;
+	struct nmt_stats st = NMT_STATS_INIT;
 	struct sim_counts counts;
-	struct nmt_event ev;
 	struct pair p;
 
 	env_open(env, &attr);
 	pair_open(env, &p);
-	frag.mr = env_mr(env, BLOCK, NMT_ACCESS_SEND);
+	borrowed(env, &p, MSG_MORE);
+	sim_read(&counts);
+	tell("bursts", &counts);
+	check_bulk(&counts);
+	assert_true(counts.doorbells <= counts.writes / 16 + counts.sends + 8);
+	assert_ok(env, nmt_stats(NULL, p.c->s, &st));
+	assert_int_equal(st.rma_writes, BLOCKS);
+	assert_true(st.rma_signalled <= counts.signalled);
+	assert_true(st.rma_doorbells <= counts.doorbells + 4);
+}
+
+/* Each on its own: a doorbell each, but no more completions than of bursts. */
+static void t_singles(struct env *env)
+{
+	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
+	struct sim_counts counts;
+	struct pair p;
+
+	env_open(env, &attr);
+	pair_open(env, &p);
+	borrowed(env, &p, 0);
+	sim_read(&counts);
+	tell("singles", &counts);
+	check_bulk(&counts);
+	assert_true(counts.doorbells <= counts.writes + counts.sends + counts.asks);
+}
+
+/* Copied blocks: the ring grows until it holds what is in flight. */
+static void t_copied(struct env *env)
+{
+	static const char block[BLOCK];
+	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
+	uint64_t got = 0, sent = 0, total = (uint64_t)BLOCKS * BLOCK;
+	struct sim_counts counts;
+	struct pair p;
+
+	env_open(env, &attr);
+	pair_open(env, &p);
 	sim_set(&(struct sim_knobs){ .seed = 1 });
-	while (got < (uint64_t)BLOCKS * BLOCK) {
-		for (uint32_t i = 0; i < BURST && sent < BLOCKS; i++, sent++)
-			if (nmt_send_mr(p.c->s, &frag, 1, i + 1 < BURST ? MSG_MORE : 0, 0))
-				break;
-		env_spin(env, 1);
-		while (end_take(p.c, NMT_EV_SENT, &ev))
-			assert_int_equal(ev.status, 0);
+	while (got < total) {
+		ssize_t n = sent < total ? nmt_send(p.c->s, block, BLOCK, 0) : 0;
+
+		assert_true(n >= 0 || n == -EAGAIN);
+		sent += n > 0 ? (uint64_t)n : 0;
+		if (n < (ssize_t)BLOCK)
+			env_spin(env, 1);
 		give_back(env, p.s, &got);
 	}
 	sim_read(&counts);
-	tell("bulk", &counts, got / MIB);
-	assert_true(counts.writes <= BLOCKS + 4);      /* one write a block: it fits its cell */
-	assert_true(counts.sends <= BLOCKS / 16 + 8);  /* one an 8 cells of two blocks, and to begin with */
-	assert_true(counts.doorbells <= counts.writes / 8 + counts.sends);
+	tell("copied", &counts);
+	assert_true(counts.writes <= BLOCKS + BLOCKS / 8);
 	assert_true(counts.signalled <= counts.writes / 8);
+	assert_true(STAT(p.c, stream_memory) <= 3 * MIB);
+}
+
+/* A sender that waits for its event, as programs do, and a receiver that copies out. */
+static void t_events(struct env *env)
+{
+	static char out[MIB], in[MIB];
+	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
+	uint64_t got = 0, sent = 0, total = 200 * MIB;
+	bool blocked = false;
+	struct pair p;
+
+	env_open(env, &attr);
+	pair_open(env, &p);
+	while (got < total) {
+		ssize_t n;
+
+		while (!blocked && sent < total) {
+			size_t left = MIB - sent % MIB;
+
+			n = nmt_send(p.c->s, out, left, 0);
+			assert_true(n >= 0 || n == -EAGAIN);
+			sent += n > 0 ? (uint64_t)n : 0;
+			blocked = n < (ssize_t)left;
+		}
+		env_turn(env, "an event", __FILE__, __LINE__);
+		blocked = blocked && !p.c->writable;
+		p.c->writable = 0;
+		while ((n = nmt_recv(p.s->s, in, sizeof(in), 0)) > 0)
+			got += (uint64_t)n;
+		assert_int_equal(n, -EAGAIN);
+	}
 }
 
 static void test_bulk(void **state)
 {
 	(void)state;
 	run("sim.negotiated.pool.host", "sim", t_bulk, 1);
+	run("sim.negotiated.pool.host", "sim", t_singles, 1);
+	run("sim.negotiated.pool.host", "sim", t_copied, 1);
+	run("sim.negotiated.pool.host", "sim", t_events, 1);
+	run("sim.negotiated.pool.host", "sim/slow", t_events, 1);
+	run("sim@3.negotiated.pool.host", "sim", t_events, 1);
+}
+
+/* ---- the end, which came with the last bytes ---- */
+
+static void t_end(struct env *env)
+{
+	struct pair p;
+	char buf[100];
+
+	pair_open(env, &p);
+	assert_int_equal(nmt_send(p.c->s, "0123456789", 10, 0), 10);
+	assert_ok(env, nmt_shutdown(p.c->s, SHUT_WR));
+	env_spin(env, 10);
+	p.s->readable = 0;
+	assert_int_equal(nmt_recv(p.s->s, buf, sizeof(buf), 0), 10);
+	wait_for(env, p.s->readable > 0);
+	assert_int_equal(nmt_recv(p.s->s, buf, sizeof(buf), 0), 0);
+}
+
+static void test_end(void **state)
+{
+	(void)state;
+	run("sim.negotiated.pool.host", "sim", t_end, 1);
+}
+
+/* ---- what a stream says of its path ---- */
+
+static void t_path(struct env *env)
+{
+	struct nmt_stream_info info;
+	struct pair p;
+
+	pair_open(env, &p);
+	info = end_info(p.c);
+	assert_int_equal(info.adapter_port, 1);
+	assert_int_equal(info.gid_index, 3);
+	assert_int_equal(info.gid_type, NMT_GID_ROCE_V2);
+	assert_string_equal(info.gid, "fd77::1");
+	assert_int_equal(info.mtu, 4096);
+	assert_int_equal(info.speed_mbps, 1000);
+	assert_int_equal(info.epoch, 0);
+	assert_int_equal(info.recoveries, 0);
+	sim_set(&(struct sim_knobs){ .seed = 1, .lose_at = 1 });
+	pair_works(&p, 100000);
+	info = end_info(p.c);
+	assert_int_equal(info.recoveries, 1);
+	assert_int_equal(info.epoch, 1);
+	assert_true(info.attempts >= 1);
+	assert_int_equal(STAT(p.c, recoveries), 1);
+	assert_true(STAT(p.s, ctrl_sent) > 0 && STAT(p.s, grants) > 0);
+}
+
+static void test_path(void **state)
+{
+	(void)state;
+	run("sim.negotiated.pool.host", "sim", t_path, 1);
 }
 
 /* A stream that carries nothing. */
@@ -181,6 +336,8 @@ int main(void)
 		cmocka_unit_test(test_never_back),
 		cmocka_unit_test(test_scarce),
 		cmocka_unit_test(test_bulk),
+		cmocka_unit_test(test_end),
+		cmocka_unit_test(test_path),
 		cmocka_unit_test(test_idle),
 	};
 

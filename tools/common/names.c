@@ -50,6 +50,23 @@ const struct tk_name tk_caps[] = {
 	{ 0, NULL, NULL },
 };
 
+const struct tk_name tk_gid_types[] = {
+	{ NMT_GID_IB, "IB", "InfiniBand" },
+	{ NMT_GID_ROCE_V1, "RoCE v1", "Ethernet frames of their own" },
+	{ NMT_GID_ROCE_V2, "RoCE v2", "UDP" },
+	{ 0, NULL, NULL },
+};
+
+const struct tk_name tk_waits[] = {
+	{ NMT_WAIT_PEER, "peer", "bytes from the peer" },
+	{ NMT_WAIT_WINDOW, "window", "the peer takes no more" },
+	{ NMT_WAIT_CREDIT, "credit", "notification credit of the peer" },
+	{ NMT_WAIT_QUEUE, "queue", "its own send queue" },
+	{ NMT_WAIT_MEMORY, "memory", "pool memory" },
+	{ NMT_WAIT_APP, "app", "the application" },
+	{ 0, NULL, NULL },
+};
+
 int tk_name_find(const struct tk_name *table, const char *name, uint32_t *value)
 {
 	for (; table->name; table++) {

@@ -18,6 +18,8 @@ extern const struct tk_name tk_mem_kinds[];  /* enum nmt_mem_kind */
 extern const struct tk_name tk_modes[];	     /* enum nmt_mode */
 extern const struct tk_name tk_log_levels[]; /* enum nmt_log_level */
 extern const struct tk_name tk_caps[];	     /* NMT_CAP_* */
+extern const struct tk_name tk_gid_types[];  /* enum nmt_gid_type */
+extern const struct tk_name tk_waits[];	     /* NMT_WAIT_* */
 
 /* Value of NAME. -ENOENT: not in the table. */
 int tk_name_find(const struct tk_name *table, const char *name, uint32_t *value);

@@ -26,6 +26,10 @@ static void add_device(struct json_object *o, const struct nmt_info *i)
 	tk_json_i64(o, "numa_node", i->numa_node);
 	tk_json_u64(o, "speed_mbps", i->speed_mbps);
 	tk_json_u64(o, "mtu", i->mtu);
+	tk_json_u64(o, "adapter_port", i->adapter_port);
+	tk_json_u64(o, "gid_index", i->gid_index);
+	tk_json_str(o, "gid", i->gid[0] ? i->gid : NULL);
+	tk_json_str(o, "gid_type", i->gid_type ? tk_name_of(tk_gid_types, i->gid_type) : NULL);
 	tk_json_bool(o, "up", !!(i->flags & NMT_INFO_UP));
 	tk_json_bool(o, "loopback", !!(i->flags & NMT_INFO_LOOPBACK));
 }

@@ -21,6 +21,11 @@ static void print_link(const struct nmt_info *i)
 		printf(", %g Gb/s", i->speed_mbps / 1000.0);
 	if (i->mtu)
 		printf(", mtu %u", i->mtu);
+	if (i->adapter_port)
+		printf(", port %u", i->adapter_port);
+	if (i->gid_type)
+		printf(", GID %u %s (%s)", i->gid_index, i->gid,
+		       tk_name_of(tk_gid_types, i->gid_type));
 	if (i->numa_node >= 0)
 		printf(", numa %d", i->numa_node);
 	if (i->pci[0])

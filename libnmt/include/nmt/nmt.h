@@ -52,6 +52,8 @@ extern "C" {
 #define NMT_NAME_MAX 16
 #define NMT_DEV_MAX 64
 #define NMT_ADDR_MAX 80
+/* Longest printed GID, with the final NUL. */
+#define NMT_GID_MAX 48
 
 /* "For ever" as a time-out; as a deadline attribute, "none". */
 #define NMT_FOREVER INT64_C(-1)
@@ -127,6 +129,14 @@ int nmt_ctx_close(struct nmt_ctx *ctx);
 #define NMT_CAP_DMABUF (UINT64_C(1) << 10)    /* reaches dma-buf memory without staging */
 #define NMT_CAP_NIC_MEMORY (UINT64_C(1) << 11) /* receive memory is shared by the NIC: no reserved share */
 
+/* What an adapter port calls itself on the wire, and which protocol goes with it. */
+enum nmt_gid_type {
+	NMT_GID_NONE = 0, /* no GID, or not known */
+	NMT_GID_IB,       /* InfiniBand */
+	NMT_GID_ROCE_V1,  /* Ethernet frames of their own */
+	NMT_GID_ROCE_V2,  /* UDP */
+};
+
 struct nmt_hints {
 	size_t size;
 	const char *spec;  /* as for nmt_domain_open; NULL or "auto": everything */
@@ -152,6 +162,10 @@ struct nmt_info {
 	uint32_t flags;             /* NMT_INFO_UP | NMT_INFO_LOOPBACK | NMT_INFO_BUILTIN */
 	uint64_t caps;              /* NMT_CAP_* */
 	char reason[128];           /* why it is not usable, or what it lacks; may be empty */
+	uint32_t adapter_port;      /* of an RDMA adapter, from 1; 0: none */
+	uint32_t gid_index;         /* of the GID that streams have unless an address asks for another */
+	uint32_t gid_type;          /* enum nmt_gid_type; NMT_GID_NONE: no GID */
+	char gid[NMT_GID_MAX];      /* it, as an IPv6 address is written; may be empty */
 };
 #define NMT_INFO_UP 1u
 #define NMT_INFO_LOOPBACK 2u
@@ -611,6 +625,18 @@ struct nmt_stream_info {
 	uint64_t unsent;   /* bytes accepted but not with the kernel or NIC yet */
 	uint64_t unacked;  /* bytes not acknowledged yet (0 when unknown) */
 	char why_text[96]; /* why no better path, in words */
+
+	/* The path of an RDMA stream, its first rail; 0 or empty: none, or not known. */
+	uint32_t adapter_port;
+	uint32_t gid_index;
+	uint32_t gid_type; /* enum nmt_gid_type */
+	uint32_t mtu;      /* bytes of a packet */
+	uint32_t speed_mbps;
+	uint32_t epoch;      /* 0: the first path; each later one counts one up, modulo 256 */
+	uint64_t recoveries; /* times that a lost path came back */
+	uint64_t attempts;   /* times that it was tried to */
+	uint64_t retries;    /* requests that the adapter port sent again, for all its users, ever */
+	char gid[NMT_GID_MAX]; /* as an IPv6 address is written */
 };
 #define NMT_STREAM_INFO_INIT NMT_SIZED_(nmt_stream_info)
 /* INFO->size says how much of it to fill. */
@@ -637,6 +663,16 @@ struct nmt_stats {
 	uint64_t fallback_zerocopy;    /* streams that stopped asking for MSG_ZEROCOPY */
 	uint64_t fallback_staging;     /* transfers staged because the CPU cannot touch the memory */
 	uint64_t fallback_path;        /* negotiated streams that did not get the best path */
+
+	/* Providers that write remote memory. */
+	uint64_t rma_writes;           /* writes handed to the adapter */
+	uint64_t rma_doorbells;        /* times that it was told of new requests, messages included */
+	uint64_t rma_signalled;        /* writes whose completion the library asked for */
+	uint64_t ctrl_sent;            /* messages to the peer beside the writes */
+	uint64_t grants;               /* pieces of memory opened to the peer */
+	uint64_t stall_credit;         /* times that sending stopped: no notification credit */
+	uint64_t stall_queue;          /* the same: too much in flight */
+	uint64_t recoveries;           /* lost paths that came back */
 };
 #define NMT_STATS_INIT NMT_SIZED_(nmt_stats)
 /*

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define NMT_PROVIDER_ABI 3
+#define NMT_PROVIDER_ABI 4
 
 /* Circular list with a head, as in the kernel. */
 struct nmti_list {
@@ -184,6 +184,8 @@ struct nmti_counters {
 	uint64_t tx_syscalls, rx_syscalls, tx_copied, rx_copied;
 	uint64_t zc_sends, zc_copied, stall_window, stall_memory;
 	uint64_t fallback_zerocopy, fallback_staging;
+	uint64_t rma_writes, rma_doorbells, rma_signalled, ctrl_sent, grants;
+	uint64_t stall_credit, stall_queue, recoveries;
 };
 
 /* Attributes that live as long as the stream. */
@@ -438,6 +440,8 @@ struct nmt_provider_ops {
 	int (*recv_cancel)(struct nmt_stream *s, uint64_t cookie);
 	int (*flush)(struct nmt_stream *s, uint64_t cookie);
 
+	/* Bytes that send took still wait for the peer or the device. NULL: never, or not to be known. */
+	bool (*unsent)(const struct nmt_stream *s);
 	/* Go on with queued operations, a budget of them at most; true: there is more to do now. */
 	bool (*work)(struct nmt_stream *s, uint32_t budget);
 	/*

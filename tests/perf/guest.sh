@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Between two hosts with SoftRoCE: nmt_info and nmt_perf show the path, the RDMA loads run over
+# verbs and as plain writes, and the plain ones say what they cannot do.
+
+. "$(dirname "$0")/lib.sh"
+info=${NMT_INFO:?the program nmt_info}
+host=10.77.0.2
+
+# serve: a server on host b
+serve()
+{
+	rm -f port
+	ip netns exec b timeout 110 "$perf" --listen $host -p 0 --port-file port \
+		--provider verbs/rxe_b "$@" >server.log 2>&1 &
+	server=$!
+	wait_file port
+	addr=$host:$(head -n 1 port)
+}
+
+# measure EXPRESSION OPTION...: from host a; the expression is on the JSON report d
+measure()
+{
+	local what=$1
+	shift
+	rm -f out.json
+	exits 0 ip netns exec a "$perf" "$@" --provider verbs/rxe_a --stall 10 --json=out.json "$addr"
+	holds out.json "($what)"
+}
+
+path="d['path']['device'] == 'rxe_a' and d['path']['adapter_port'] == 1 and
+	d['path']['gid'] == '::ffff:10.77.0.1' and d['path']['gid_type'] == 'RoCE v2' and
+	d['path']['gid_index'] == 1 and d['path']['mtu'] == 4096 and d['path']['why'] is None"
+
+exits 0 ip netns exec a "$info" --json --provider verbs/rxe_a
+holds run.out "all(p['adapter_port'] == 1 and p['gid_type'] == 'RoCE v2' and
+	p['gid'] == '::ffff:10.77.0.1' and p['mtu'] == 4096 for p in d['providers'])"
+
+serve
+measure "$path and d['provider'] == 'verbs' and d['call'] == 'frags' and
+	d['verified'] == 220 * 65536 and d['path']['recoveries'] == 0 and
+	d['stats']['client']['rma_writes'] >= 220 and d['stats']['server']['ctrl_sent'] > 0" \
+	bw -n 200 -s 64K --call frags --verify
+says "path: device rxe_a port 1, GID 1 ::ffff:10.77.0.1 (RoCE v2), MTU 4096" run.out
+says "Path: epoch 0, 0 recoveries" run.out
+measure "$path and d['lat_us']['samples'] > 0" lat -n 200 --poll
+
+measure "$path and d['call'] == 'raw-write' and d['provider'] == 'verbs' and
+	d['bytes'] == 400 * 65536 and d['params']['wait'] == 'poll'" raw-write -n 400 -s 64K
+measure "$path and d['iterations'] > 0 and d['bw_bytes_per_s'] > 0" raw-write bw -D 200ms -s 4K
+measure "$path and d['bytes'] == 2 * 2000 * 4096" raw-write bidir -n 2000 -s 4K
+measure "d['bytes'] > 0 and 0.1 < d['seconds'] < 5" raw-write bidir -D 300ms -s 64K
+measure "$path and 999 <= d['lat_us']['samples'] <= 1001 and d['bytes'] == 2 * 64 * 1000" \
+	raw-write lat -n 1000
+measure "d['lat_us']['samples'] > 0" raw-write lat -D 200ms -s 8K
+exits 2 ip netns exec a "$perf" raw-write bw -q 2 "$addr"
+says "one stream"
+exits 1 ip netns exec a "$perf" raw-write --provider verbs/rxe_b "$addr"
+says "belong to rxe_a, not to rxe_b"
+measure "d['bytes'] > 0" raw-write -n 10
+stop_server
+pass
