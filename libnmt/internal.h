@@ -118,6 +118,7 @@ struct nmt_domain {
 	int npd;
 	bool negotiate;   /* opened as "auto" */
 	enum nmt_reason why; /* of "auto": why a better path cannot be taken */
+	char why_text[96];   /* in words; empty: those of WHY */
 	char spec[NMT_NAME_MAX + NMT_DEV_MAX];
 
 	/* waiting */
@@ -244,11 +245,16 @@ int nmti_stream_new(struct nmt_domain *dom, const struct nmt_stream_attr *attr, 
 void nmti_stream_free(struct nmt_stream *s);
 /* Choose the provider and give it the path. FD is taken over also on failure. */
 int nmti_stream_attach(struct nmt_stream *s, struct nmt_pdomain *pd, const struct nmti_path *path);
+/* The provider lets go of the stream, after abort or a close. */
+void nmti_stream_detach(struct nmt_stream *s);
 /* The stream is open: owe NMT_EV_CONNECTED. */
 void nmti_stream_open(struct nmt_stream *s);
 /* Events of one stream, a budget at most. */
 int nmti_stream_events(struct nmt_stream *s, struct nmt_event *ev, int max);
 void nmti_counters_add(struct nmti_counters *sum, const struct nmti_counters *c);
+/* Why there is no better path, or none: for nmt_stream_info, in words of at most 95 bytes. */
+void nmti_stream_why(struct nmt_stream *s, enum nmt_reason why, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Who the stream talks to, for log lines. */
 const char *nmti_stream_peer(const struct nmt_stream *s, char buf[static NMT_ADDR_MAX]);
 /* Wait inside a blocking call. 0: look again; -EAGAIN: deadline is over; -EINTR. */
@@ -279,6 +285,8 @@ void nmti_listener_tell(struct nmt_listener *l);
 void nmti_listener_woken(struct nmt_listener *l);
 
 void nmti_boot_free(struct nmt_stream *s);
+/* The provider failed the stream before it was open: tell the peer, and free it. */
+void nmti_boot_broken(struct nmt_stream *s);
 
 void nmti_rdv_close(struct nmt_domain *dom);
 

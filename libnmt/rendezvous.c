@@ -74,7 +74,7 @@ static struct nmti_boot *find_boot(struct nmt_domain *dom, const struct nmti_joi
 		struct nmti_boot *b = nmti_container(node, struct nmti_boot, node);
 
 		if (same_secret(b->token, m->token, sizeof(m->token)) &&
-		    same_secret(b->session, m->session, sizeof(m->session)))
+		    same_secret(b->hello.session, m->session, sizeof(m->session)))
 			found = b;
 	}
 	return found;

@@ -31,12 +31,13 @@ int nmti_msg_send(int fd, const void *msg, int len, int flags);
 enum nmti_boot_step {
 	BOOT_RESOLVE,  /* client: looking up the name */
 	BOOT_CONNECT,  /* client: TCP connect */
-	BOOT_SELECT,   /* client: HELLO is sent */
+	BOOT_SELECT,   /* client: waits for SELECT or DECLINE */
 	BOOT_DATA,     /* client: the data socket connects */
 	BOOT_JOINED,   /* client: JOIN is sent, waits for CONFIRM */
 	BOOT_JOIN,     /* server: SELECT is sent, waits for JOIN */
-	BOOT_CONFIRM,  /* server: CONFIRM is sent, waits for the client's */
 	BOOT_PATH,     /* both: the provider brings a path of its own up */
+	BOOT_CONFIRM,  /* server: CONFIRM is sent, and the client's word counts */
+	BOOT_FAILED,   /* both: CONFIRM said that this path fails, waits for the peer's */
 };
 
 /* A stream being set up. Freed when it is open. */
@@ -55,19 +56,38 @@ struct nmti_boot {
 	int naddr, at;
 	int last_error;
 	struct nmt_pdomain *pd;
-	uint8_t session[16], token[16];
+	uint8_t token[16];
 	uint64_t features;
 	uint16_t rails;            /* agreed on */
 	uint8_t peer_mode;         /* enum nmt_recv_mode of the peer */
 	bool server;
-	bool up, peer_up;          /* CONFIRM was sent; has come */
+	bool up, peer_up;          /* the path is up here; CONFIRM(0) of the peer has come */
+	bool lost;                 /* it was up, and CONFIRM(0) cannot be taken back */
 	struct nmti_inbox in;
+
+	/* One offer after the other, until a path comes up. */
+	uint8_t next;              /* offers before it were tried, or passed over */
+	uint16_t failed_why;       /* enum nmt_reason, of the last path that failed; 0: none did */
+	int failed;                /* and the error */
+	char failed_what[64];
+	uint32_t memory;           /* s->memory before the path */
+	struct nmti_timer share;   /* what this path may take of the time */
+	struct nmti_timer drop;    /* takes a failed path down, outside of its provider's calls */
+
+	/* Large, and written before they are read. */
+	struct nmti_hello hello;
 	uint8_t inbuf[NMTI_MSG_MAX];
 };
 
 struct nmti_boot *nmti_boot_new(struct nmt_stream *s, const struct nmt_stream_attr *attr);
 /* The set-up failed: log WHAT, tell the peer WHY if it can be told, fail the stream. */
 void nmti_boot_fail(struct nmti_boot *b, int err, enum nmt_reason why, const char *what);
+/* The path that is being brought up failed: the next offer gets its turn, or the set-up fails. */
+void nmti_path_failed(struct nmti_boot *b, int err, const char *what);
+/* Take the path of an offer down, with all that belongs to it. Not inside of its provider. */
+void nmti_path_drop(struct nmti_boot *b);
+/* Close the descriptor of a source, if there is one. */
+void nmti_source_close(struct nmt_domain *dom, struct nmti_source *src);
 /* Client: the control connection is up. */
 void nmti_boot_client(struct nmti_boot *b);
 /* Server: FD said HELLO. Takes FD over. */
@@ -75,7 +95,7 @@ int nmti_boot_server(struct nmt_stream *s, const struct nmt_stream_attr *attr, i
 		     const struct nmti_hello *hello);
 /* The data socket for a stream in BOOT_JOIN came. Takes FD over. */
 void nmti_boot_join(struct nmti_boot *b, int fd);
-/* Which offer of HELLO suits a stream with ATTR in DOM; a reason when none does. */
+/* Which offer of HELLO, from *INDEX on, suits a stream with ATTR in DOM; a reason when none does. */
 enum nmt_reason nmti_choose(struct nmt_domain *dom, const struct nmt_stream_attr *attr,
 			    const struct nmti_hello *hello, uint8_t *index);
 /* What a stream with ATTR offers and requires. */

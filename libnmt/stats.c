@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a stream or a domain says of itself: counters, state, options. */
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "internal.h"
 
@@ -100,6 +102,27 @@ static void put_text(char *out, size_t size, const char *text)
 	snprintf(out, size, "%s", text);
 }
 
+void nmti_stream_why(struct nmt_stream *s, enum nmt_reason why, const char *fmt, ...)
+{
+	va_list ap;
+
+	s->why = (uint16_t)why;
+	free(s->why_text);
+	va_start(ap, fmt);
+	if (vasprintf(&s->why_text, fmt, ap) < 0)
+		s->why_text = NULL;
+	va_end(ap);
+}
+
+static const char *why_text(const struct nmt_stream *s)
+{
+	if (s->why_text)
+		return s->why_text;
+	if (s->why == s->dom->why && s->dom->why_text[0])
+		return s->dom->why_text;
+	return nmt_reason_str(s->why);
+}
+
 /* A path without a socket is known by its control channel's addresses. */
 static void put_addrs(const struct nmt_stream *s, struct nmt_stream_info *info)
 {
@@ -128,7 +151,7 @@ int nmt_stream_info(const struct nmt_stream *s, struct nmt_stream_info *user)
 	info.waits = waits_of(s);
 	info.why = s->why;
 	if (s->why)
-		put_text(info.why_text, sizeof(info.why_text), nmt_reason_str(s->why));
+		put_text(info.why_text, sizeof(info.why_text), why_text(s));
 	if (s->pd) {
 		put_text(info.provider, sizeof(info.provider), s->ops->name);
 		put_text(info.device, sizeof(info.device),

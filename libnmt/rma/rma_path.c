@@ -299,6 +299,7 @@ static void tell_resume(struct rma_stream *rs)
 static void path_down(struct rma_stream *rs)
 {
 	rs->path = PATH_FENCING;
+	rs->lost_early = false;
 	rs->nheld = 0;
 	rs->ctrl_len = 0;
 	rs->queue_full = false;
@@ -311,22 +312,26 @@ static void path_down(struct rma_stream *rs)
 	}
 }
 
+void nmti_rma_lost(struct rma_stream *rs)
+{
+	if (!rs->peer_done)
+		tell_path_down(rs);
+	path_down(rs);
+}
+
 void nmti_rma_failed(struct rma_rail *rail, int status, const char *text)
 {
 	struct rma_stream *rs = rail->rs;
 
-	if (rs->path != PATH_CONNECTING && rs->path != PATH_UP)
+	if ((rs->path != PATH_CONNECTING && rs->path != PATH_UP) || rs->lost_early)
 		return;
 	nmti_info(rs->s->ctx, "%s: rail %u: %s", rs->s->ops->name, rail->index,
 		  text ? text : nmt_strerror(status));
 	if (rs->s->state < NMT_STATE_OPEN) {
-		nmti_path_up(rs->s, status);
-		nmti_stream_fail(rs->s, status); /* if it had been up already */
+		rs->lost_early = !nmti_path_up(rs->s, status);
 		return;
 	}
-	if (!rs->peer_done)
-		tell_path_down(rs);
-	path_down(rs);
+	nmti_rma_lost(rs);
 }
 
 /* Nothing of the epoch can happen any more. */

@@ -13,6 +13,7 @@
 #include <nmt/provider.h>
 
 int sim_add(struct nmt_ctx *ctx);
+int sim_add_best(struct nmt_ctx *ctx); /* so that "auto" prefers it to all others */
 
 /* Which end hears of a loss. */
 enum sim_heard { SIM_HEARD_BOTH, SIM_HEARD_CLIENT, SIM_HEARD_SERVER };

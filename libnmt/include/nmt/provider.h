@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define NMT_PROVIDER_ABI 3
+#define NMT_PROVIDER_ABI 4
 
 /* Circular list with a head, as in the kernel. */
 struct nmti_list {
@@ -236,6 +236,7 @@ struct nmt_stream {
 	struct nmti_timer closer;
 	int64_t bye_by;
 	int close_status;
+	char *why_text;       /* of WHY, allocated; NULL: words for all streams */
 	uint16_t why;         /* enum nmt_reason */
 	bool at_domain_close; /* its status counts for nmt_domain_close */
 	uint32_t held;        /* pool cells */
@@ -258,8 +259,13 @@ void nmti_work(struct nmt_stream *s);
  */
 void nmti_stream_fail(struct nmt_stream *s, int err);
 
-/* The path that attach was asked for is up (0) or cannot be brought up (negative errno). */
-void nmti_path_up(struct nmt_stream *s, int status);
+/*
+ * The path that attach was asked for is up (0), or cannot be brought up, or was up and is lost before
+ * the stream is open (negative errno). True: the core sees to the rest; a path that failed is aborted
+ * and detached soon, and another one may be attached. False: the peer may count on the path already;
+ * it is to be treated as lost when the stream is open, and ops->work runs then.
+ */
+bool nmti_path_up(struct nmt_stream *s, int status);
 
 /* ops->close has finished: STATUS is what NMT_EV_CLOSED says. The core then calls ops->detach. */
 void nmti_stream_closed(struct nmt_stream *s, int status);
@@ -405,7 +411,8 @@ struct nmt_provider_ops {
 	/*
 	 * Bring the path up. Ends, now or later, with nmti_path_up(). Takes path->fd over also when
 	 * it fails. With data_socket it gets the socket, else the peer's blob; then nmti_path_up()
-	 * comes later, and on the server attach comes before the client gets the answer.
+	 * comes later, and on the server attach comes before the client gets the answer. detach
+	 * follows also when it fails.
 	 */
 	int (*attach)(struct nmt_stream *s, const struct nmti_path *path);
 	/* Without data_socket. The peer needs the path no more: see nmti_done(). */
@@ -421,7 +428,7 @@ struct nmt_provider_ops {
 	void (*close_stream)(struct nmt_stream *s);
 	/* Break the path: no peer writes to, and no device reads from, memory after this returns. */
 	void (*abort)(struct nmt_stream *s);
-	/* Free everything in priv. After abort or nmti_stream_closed. */
+	/* Free everything in priv. After abort or nmti_stream_closed, or when attach failed. */
 	void (*detach)(struct nmt_stream *s);
 
 	/* -- data: never wait; arguments are checked -- */
