@@ -273,6 +273,7 @@ void nmti_path_failed(struct nmti_boot *b, int err, const char *what)
 	}
 	tell_failure(b, NMT_WHY_PATH);
 	b->step = BOOT_FAILED;
+	nmti_timer_cancel(b->s->dom, &b->share);
 	nmti_timer_set(b->s->dom, &b->drop, nmti_now());
 }
 
@@ -399,14 +400,19 @@ static int encode_join(const void *m, void *buf, size_t cap)
 	return nmti_join_encode(m, buf, cap);
 }
 
+int nmti_join_send(int fd, const uint8_t *session, const uint8_t *token, uint16_t kind)
+{
+	struct nmti_join m = { .kind = kind };
+
+	memcpy(m.session, session, sizeof(m.session));
+	memcpy(m.token, token, sizeof(m.token));
+	return send_opening(fd, encode_join, &m);
+}
+
 static void send_join(struct nmti_boot *b)
 {
-	struct nmti_join m = { .kind = NMTI_JOIN_DATA };
-	int rc;
+	int rc = nmti_join_send(b->data.fd, b->hello.session, b->token, NMTI_JOIN_DATA);
 
-	memcpy(m.session, b->hello.session, sizeof(m.session));
-	memcpy(m.token, b->token, sizeof(m.token));
-	rc = send_opening(b->data.fd, encode_join, &m);
 	if (rc)
 		nmti_path_failed(b, rc, "sending JOIN");
 	else
@@ -430,7 +436,7 @@ static void data_ready(struct nmti_source *src, uint32_t events)
 		send_join(b);
 }
 
-static int connect_data(struct nmti_boot *b, uint16_t port)
+static int connect_data(struct nmti_boot *b)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
@@ -439,9 +445,9 @@ static int connect_data(struct nmti_boot *b, uint16_t port)
 	if (getpeername(b->src.fd, (struct sockaddr *)&ss, &len))
 		return -errno;
 	if (ss.ss_family == AF_INET6)
-		((struct sockaddr_in6 *)&ss)->sin6_port = htons(port);
+		((struct sockaddr_in6 *)&ss)->sin6_port = htons(b->port);
 	else
-		((struct sockaddr_in *)&ss)->sin_port = htons(port);
+		((struct sockaddr_in *)&ss)->sin_port = htons(b->port);
 	fd = nmti_socket(b->s->ctx, ss.ss_family, &b->attr, nmti_netdev(b->s->dom));
 	if (fd < 0)
 		return fd;
@@ -478,10 +484,11 @@ static void take_select(struct nmti_boot *b, const struct nmti_select *m)
 
 	b->features = m->features;
 	b->rails = m->rails;
+	b->port = m->port;
 	b->peer_mode = m->recv_mode;
 	memcpy(b->token, m->token, sizeof(b->token));
 	if (!rc && b->pd->ops->data_socket) {
-		rc = connect_data(b, m->port);
+		rc = connect_data(b);
 	} else if (!rc) {
 		b->step = BOOT_PATH;
 		rc = take_path(b, -1, m->blob, m->blob_len);

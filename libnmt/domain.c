@@ -201,6 +201,7 @@ static void lists_init(struct nmt_domain *dom)
 	nmti_list_init(&dom->streams);
 	nmti_list_init(&dom->listeners);
 	nmti_list_init(&dom->boots);
+	nmti_list_init(&dom->rejoins);
 	nmti_list_init(&dom->tell);
 	nmti_list_init(&dom->now);
 	nmti_list_init(&dom->work);

@@ -140,7 +140,7 @@ struct nmt_domain {
 	int replay[32];           /* descriptors whose new owner hears what was seen before */
 
 	/* streams */
-	struct nmti_list streams, listeners, boots;
+	struct nmti_list streams, listeners, boots, rejoins;
 	struct nmti_list tell, now; /* streams with events: for the next harvest; being given out */
 	struct nmti_list work;      /* streams with operations to go on with */
 	struct nmti_list listeners_told;
@@ -298,6 +298,7 @@ void nmti_ctl_abort(struct nmt_stream *s, uint16_t reason);
 void nmti_ctl_bye(struct nmt_stream *s); /* orderly: this side takes no more */
 bool nmti_ctl_drained(struct nmt_stream *s);
 bool nmti_ctl_peer_gone(const struct nmt_stream *s);
-int nmti_ctl_fd(const struct nmt_stream *s);
+/* Addresses of the connection that goes with the stream; the first one, if it came back. */
+void nmti_ctl_addrs(const struct nmt_stream *s, char *local, char *peer);
 
 #endif

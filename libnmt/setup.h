@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Shared by the files that set streams up: connect.c listener.c greet.c bootstrap.c rendezvous.c ctl.c. */
+/*
+ * Shared by the files that set streams up: connect.c listener.c greet.c bootstrap.c rendezvous.c ctl.c
+ * rejoin.c.
+ */
 #ifndef NMTI_SETUP_H
 #define NMTI_SETUP_H
 
@@ -59,6 +62,7 @@ struct nmti_boot {
 	uint8_t token[16];
 	uint64_t features;
 	uint16_t rails;            /* agreed on */
+	uint16_t port;             /* client: the server's rendezvous port */
 	uint8_t peer_mode;         /* enum nmt_recv_mode of the peer */
 	bool server;
 	bool up, peer_up;          /* the path is up here; CONFIRM(0) of the peer has come */
@@ -101,6 +105,52 @@ enum nmt_reason nmti_choose(struct nmt_domain *dom, const struct nmt_stream_attr
 /* What a stream with ATTR offers and requires. */
 uint64_t nmti_features(const struct nmt_stream_attr *attr);
 void nmti_decline(int fd, enum nmt_reason why);
+
+/* Opener and JOIN of rail 0 on a fresh connection: 0 or a negative errno. */
+int nmti_join_send(int fd, const uint8_t *session, const uint8_t *token, uint16_t kind);
+/* Takes the same time whether and where they differ. */
+bool nmti_same_secret(const uint8_t *a, const uint8_t *b, size_t len);
+
+/* How the control channel of a stream without data sockets comes back. */
+struct nmti_rejoin {
+	struct nmt_stream *s;
+	struct nmti_list node;     /* server: dom->rejoins, which a JOIN may name */
+	struct nmti_source src;    /* client: the connection that is to be it; fd -1: none */
+	struct nmti_timer retry;   /* client: the next try, or the end of this connect */
+	struct nmti_timer limit;   /* the time to come back in */
+	int64_t until;             /* when the recovery time is over */
+	struct nmt_stream_attr attr;
+	char *strings;             /* of attr */
+	struct sockaddr_storage addr; /* client: the server's rendezvous port */
+	socklen_t len;
+	char local[NMT_ADDR_MAX], peer[NMT_ADDR_MAX]; /* of the first channel */
+	uint8_t session[16], token[16];
+	bool server;
+	bool away;                 /* the channel is lost and not back */
+	bool closed;               /* by an end or a reset, so the network was there */
+	bool hurried;              /* the path is lost as well: less time */
+	bool joined, late;         /* client: JOIN is sent; and the time is over */
+	uint8_t refusals, tries;
+	uint16_t said_len;
+	uint8_t said[NMTI_MSG_HDR_LEN + 32 + NMTI_BLOB_MAX]; /* the last RESUME, to be said again */
+	struct nmti_inbox in;
+	uint8_t buf[NMTI_MSG_HDR_LEN + 64]; /* CONFIRM */
+};
+
+/* FD is the first channel. NULL: no memory. */
+struct nmti_rejoin *nmti_rejoin_new(struct nmti_boot *b, int fd);
+void nmti_rejoin_free(struct nmti_rejoin *r);
+/* The channel broke (CLOSED: by an end or a reset of the peer's kernel): get it back, or wait for it. */
+void nmti_rejoin_start(struct nmti_rejoin *r, bool closed);
+/* The provider says MSG of the path: kept, if it has to be said again on the next channel. */
+void nmti_rejoin_path(struct nmti_rejoin *r, const void *msg, int len);
+/* The stream that JOIN names, or NULL. */
+struct nmti_rejoin *nmti_rejoin_find(struct nmt_domain *dom, const struct nmti_join *m);
+/* Server: FD showed its token. Takes FD over. */
+void nmti_rejoin_take(struct nmti_rejoin *r, int fd);
+/* The channel is back, on FD, where BYTES came already; or it is gone for good, for which ERR and WHAT. */
+void nmti_ctl_back(struct nmt_stream *s, int fd, const void *bytes, size_t len);
+void nmti_ctl_gone(struct nmt_stream *s, int err, const char *what);
 
 /*
  * The rendezvous port of the domain (opened now if need be), or a negative errno. Connections to

@@ -123,17 +123,6 @@ static const char *why_text(const struct nmt_stream *s)
 	return nmt_reason_str(s->why);
 }
 
-/* A path without a socket is known by its control channel's addresses. */
-static void put_addrs(const struct nmt_stream *s, struct nmt_stream_info *info)
-{
-	int fd = nmti_ctl_fd(s);
-
-	if (fd < 0)
-		return;
-	nmti_addr_of_socket(fd, false, info->local);
-	nmti_addr_of_socket(fd, true, info->peer);
-}
-
 int nmt_stream_info(const struct nmt_stream *s, struct nmt_stream_info *user)
 {
 	struct nmt_stream_info info = NMT_STREAM_INFO_INIT;
@@ -157,8 +146,8 @@ int nmt_stream_info(const struct nmt_stream *s, struct nmt_stream_info *user)
 		put_text(info.device, sizeof(info.device),
 			 s->pd->device[0] ? s->pd->device : "any");
 		info.caps = s->ops->caps;
-		if (!s->ops->data_socket)
-			put_addrs(s, &info);
+		if (!s->ops->data_socket) /* it is known by its control channel's */
+			nmti_ctl_addrs(s, info.local, info.peer);
 	}
 	if (s->priv)
 		s->ops->info(s, &info);

@@ -218,7 +218,7 @@ void nmti_rma_connected(struct rma_rail *rail)
 		nmti_rma_usable(rs);
 		return;
 	}
-	rs->resuming = false;
+	rs->resuming = rs->s->lost = false;
 	rs->attempts = 0;
 	rs->recoveries++;
 	nmti_timer_cancel(rs->s->dom, &rs->timer);
@@ -254,11 +254,13 @@ void nmti_rma_path_late(struct nmti_timer *t)
 {
 	struct rma_stream *rs = nmti_container(t, struct rma_stream, timer);
 
-	if (rs->closing && rs->done_sent) { /* all was delivered; the peer is slow to say so */
+	if (!rs->done_sent) {
+		fail(rs, -ETIMEDOUT, "the path did not come back in time");
+	} else if (!nmti_done_told(rs->s)) { /* it would take the end for a loss */
+		nmti_timer_set(rs->s->dom, &rs->timer, nmti_now() + DONE_GRACE);
+	} else { /* all was delivered; the peer is slow to say so */
 		nmti_rma_over(rs);
 		nmti_work(rs->s);
-	} else {
-		fail(rs, -ETIMEDOUT, "the path did not come back in time");
 	}
 }
 
@@ -299,6 +301,7 @@ static void tell_resume(struct rma_stream *rs)
 static void path_down(struct rma_stream *rs)
 {
 	rs->path = PATH_FENCING;
+	rs->s->lost = true;
 	rs->lost_early = false;
 	rs->nheld = 0;
 	rs->ctrl_len = 0;

@@ -27,6 +27,7 @@ void sim_set(const struct sim_knobs *knobs)
 	sim.counts = (struct sim_counts){ .regs = sim.counts.regs,
 					  .endpoints = sim.counts.endpoints };
 	sim.lose_at = knobs->lose_at;
+	sim.call_at = knobs->call_at;
 	pthread_mutex_unlock(&sim.lock);
 }
 

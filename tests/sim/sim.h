@@ -27,6 +27,10 @@ struct sim_knobs {
 	uint32_t lose_again;   /* so many deliveries later, once more; 0: no */
 	uint32_t heard;        /* enum sim_heard */
 	bool deaf;             /* nobody is connected any more */
+	/* Called at delivery number CALL_AT, and once more CALL_AGAIN deliveries later; 0: no. */
+	uint64_t call_at;
+	uint32_t call_again;
+	void (*call)(void);
 };
 void sim_set(const struct sim_knobs *knobs);
 

@@ -24,6 +24,8 @@ static struct {
 	int attached[2], detached[2], aborted[2];
 	int worked;        /* turns of an open stream whose path was lost before */
 	bool kept;         /* nmti_path_up() said that the loss is the provider's matter */
+	int done, words;   /* peer_done; messages of the path */
+	uint32_t word_len; /* of the last one */
 } fake;
 
 struct fake_stream {
@@ -73,9 +75,18 @@ static int fake_attach(struct nmt_stream *s, const struct nmti_path *path)
 	return p->attach;
 }
 
-static void fake_nothing(struct nmt_stream *s)
+static void fake_peer_done(struct nmt_stream *s)
 {
 	(void)s;
+	fake.done++;
+}
+
+static int fake_peer_path(struct nmt_stream *s, const void *msg, uint32_t len)
+{
+	(void)s, (void)msg;
+	fake.words++;
+	fake.word_len = len;
+	return 0;
 }
 
 static int fake_shutdown(struct nmt_stream *s, int how)
@@ -118,7 +129,8 @@ static void fake_add(struct nmt_ctx *ctx, const char *name, uint32_t rank)
 		.abi = NMT_PROVIDER_ABI, .size = sizeof(ops), .name = name, .rank = rank,
 		.caps = NMT_CAP_NEGOTIATED | NMT_CAP_RECORDS, .max_rails = 4,
 		.default_mode = NMT_MODE_NEGOTIATED, .stream_size = sizeof(struct fake_stream),
-		.offer = fake_offer, .attach = fake_attach, .peer_done = fake_nothing,
+		.offer = fake_offer, .attach = fake_attach, .peer_done = fake_peer_done,
+		.peer_path = fake_peer_path,
 		.shutdown = fake_shutdown, .close_stream = fake_close, .abort = fake_abort,
 		.detach = fake_detach, .work = fake_work,
 	};

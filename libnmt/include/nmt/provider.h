@@ -221,6 +221,7 @@ struct nmt_stream {
 	bool rx_shut, tx_shut; /* the application ended this direction */
 	bool records;    /* record boundaries are on */
 	bool stalled;    /* provider: a receive waits for pool memory */
+	bool lost;       /* provider without data sockets: the path is lost, and may come back */
 	uint8_t state;   /* core: enum nmt_stream_state, or NMTI_STATE_* */
 	uint8_t owe;     /* core: NMTI_OWE_*, events that the application has not had yet */
 	bool blocking;   /* core: tune.flags has NMT_STREAM_BLOCKING */
@@ -287,11 +288,16 @@ void nmti_send_fin(struct nmt_stream *s, uint64_t tx_offset, uint64_t records, b
 /*
  * Providers without data sockets have the end of a direction in band, and tell the core when the
  * whole stream is done: all that this side sent was received, and it takes no more. Told to the
- * peer once; its own word comes by ops->peer_done. No-op when the channel is gone.
+ * peer once, and again on each new channel; its own word comes by ops->peer_done. No-op when the
+ * channel is gone. nmti_done_told: the peer's kernel has it, or there is no channel any more.
  */
 void nmti_done(struct nmt_stream *s);
+bool nmti_done_told(const struct nmt_stream *s);
 
-/* A message of the path (RESUME, PATH_DOWN; whole, of bootwire.h) on the control channel. */
+/*
+ * A message of the path (RESUME, PATH_DOWN; whole, of bootwire.h) on the control channel. When that is
+ * away it is not sent; the last RESUME is said (again) on each new one.
+ */
 void nmti_path_tell(struct nmt_stream *s, const void *msg, int len);
 
 /*
@@ -417,7 +423,10 @@ struct nmt_provider_ops {
 	int (*attach)(struct nmt_stream *s, const struct nmti_path *path);
 	/* Without data_socket. The peer needs the path no more: see nmti_done(). */
 	void (*peer_done)(struct nmt_stream *s);
-	/* Without data_socket. A message of the path. 0 or -EPROTO. NULL: none is expected. */
+	/*
+	 * Without data_socket. A message of the path. 0 or -EPROTO. NULL: none is expected. A RESUME
+	 * may come again.
+	 */
 	int (*peer_path)(struct nmt_stream *s, const void *msg, uint32_t len);
 	/* End a direction: SHUT_WR after all that was accepted; SHUT_RD: discard. */
 	int (*shutdown)(struct nmt_stream *s, int how);
