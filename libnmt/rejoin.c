@@ -4,8 +4,9 @@
  * on: the client connects to the rendezvous port again and shows session and token (JOIN of kind 2),
  * the server answers CONFIRM, and the new connection takes the place of the old one. docs/wire.md.
  *
- * A client that is refused, or let go without a word, a few times in a row takes the stream for gone;
- * anything else may be the network, and is tried again until the recovery time is over.
+ * A client takes the stream for gone when the server says so, or nobody listens there a few times in a
+ * row. A connection that ends without a word may have been cut as well: that takes many. Anything else
+ * is the network, and is tried again until the recovery time is over.
  */
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -13,7 +14,8 @@
 
 #include "setup.h"
 
-#define REFUSALS 3u                    /* in a row: nobody knows the stream there */
+#define REFUSALS 3u                    /* in a row: nobody is there */
+#define SILENCES 10u                   /* in a row: somebody who does not speak this protocol */
 #define FIRST_WAIT INT64_C(10000000)   /* before the second try; twice as much before each other */
 #define WAIT_DOUBLES 7u
 #define TRY_TIME (INT64_C(5) * NMTI_NSEC) /* for one connect */
@@ -66,7 +68,7 @@ static void stop(struct nmti_rejoin *r)
 	nmti_timer_cancel(r->s->dom, &r->limit);
 	nmti_source_close(r->s->dom, &r->src);
 	r->away = r->joined = r->late = false;
-	r->tries = r->refusals = 0;
+	r->tries = r->refusals = r->silences = 0;
 }
 
 void nmti_rejoin_free(struct nmti_rejoin *r)
@@ -148,9 +150,9 @@ void nmti_rejoin_path(struct nmti_rejoin *r, const void *msg, int len)
 
 /* ---- client ---- */
 
-static bool is_refusal(int err)
+static bool is_silence(int err)
 {
-	return err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE || err == -EPROTO;
+	return err == -ECONNRESET || err == -EPIPE || err == -EPROTO;
 }
 
 static void try_failed(struct nmti_rejoin *r, int err)
@@ -160,11 +162,12 @@ static void try_failed(struct nmti_rejoin *r, int err)
 	nmti_source_close(r->s->dom, &r->src);
 	r->joined = false;
 	r->tries++;
-	r->refusals = is_refusal(err) ? r->refusals + 1 : 0;
+	r->refusals = err == -ECONNREFUSED ? r->refusals + 1 : 0;
+	r->silences = is_silence(err) ? r->silences + 1 : 0;
 	nmti_debug(r->s->ctx, "%s: control channel to %s: %s", r->s->ops->name, r->peer,
 		   nmt_strerror(err));
-	if (r->refusals == REFUSALS)
-		give_up(r, -ECONNRESET, "the peer does not know the stream any more");
+	if (r->refusals == REFUSALS || r->silences == SILENCES)
+		give_up(r, -ECONNRESET, "the peer does not answer for the stream any more");
 	else if (r->late)
 		give_up(r, -ETIMEDOUT, "the control channel did not come back in time");
 	else
@@ -176,8 +179,12 @@ static void on_answer(struct nmti_rejoin *r, int len)
 	struct nmti_confirm m;
 	int fd = r->src.fd;
 
-	if (nmti_confirm_decode(r->buf, (size_t)len, &m) || m.status) {
+	if (nmti_confirm_decode(r->buf, (size_t)len, &m)) {
 		try_failed(r, -EPROTO);
+		return;
+	}
+	if (m.status) {
+		give_up(r, -ECONNRESET, "the peer does not know the stream any more");
 		return;
 	}
 	nmti_inbox_next(&r->in, len);

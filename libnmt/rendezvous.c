@@ -93,6 +93,15 @@ static int join_pass(struct join *j)
 	return fd; /* the next watch takes the descriptor over */
 }
 
+/* So that the client need not wonder whether the network did it. */
+static void tell_unknown(int fd)
+{
+	struct nmti_confirm m = { .status = NMT_WHY_TOKEN };
+	uint8_t buf[64];
+
+	nmti_msg_send(fd, buf, nmti_confirm_encode(&m, buf, sizeof(buf)), 0);
+}
+
 static void join_done(struct join *j, size_t len)
 {
 	struct nmti_rejoin *r = NULL;
@@ -107,12 +116,15 @@ static void join_done(struct join *j, size_t len)
 		b = find_boot(j->rdv->dom, &m);
 	else
 		r = nmti_rejoin_find(j->rdv->dom, &m);
-	if (b)
+	if (b) {
 		nmti_boot_join(b, join_pass(j));
-	else if (r)
+	} else if (r) {
 		nmti_rejoin_take(r, join_pass(j));
-	else
+	} else {
+		if (m.kind == NMTI_JOIN_CONTROL)
+			tell_unknown(j->src.fd);
 		join_refuse(j, NMT_WHY_TOKEN);
+	}
 }
 
 static void join_ready(struct nmti_source *src, uint32_t events)

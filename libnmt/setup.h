@@ -130,7 +130,7 @@ struct nmti_rejoin {
 	bool closed;               /* by an end or a reset, so the network was there */
 	bool hurried;              /* the path is lost as well: less time */
 	bool joined, late;         /* client: JOIN is sent; and the time is over */
-	uint8_t refusals, tries;
+	uint8_t refusals, silences, tries;
 	uint16_t said_len;
 	uint8_t said[NMTI_MSG_HDR_LEN + 32 + NMTI_BLOB_MAX]; /* the last RESUME, to be said again */
 	struct nmti_inbox in;
