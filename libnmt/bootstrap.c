@@ -8,9 +8,11 @@
  *           <-- CONFIRM --          control connection
  *           -- CONFIRM -->
  *
- * A provider without data sockets gets the peer's address blob with HELLO or SELECT, and each side
- * sends CONFIRM when its path is up.
+ * A provider without data sockets gets the peer's address blob with HELLO or SELECT. The server sends
+ * CONFIRM when its path is up, the client when it has that and its own path is up. Until then either
+ * may say why the path fails; the server then goes on with the next offer.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -18,6 +20,11 @@
 #include <unistd.h>
 
 #include "setup.h"
+
+/* The most that a path which does not come up takes of the time, when there is another offer. */
+#define SHARE_MAX (INT64_C(5) * NMTI_NSEC)
+
+static void serve_offer(struct nmti_boot *b);
 
 /* ---- failing ---- */
 
@@ -27,7 +34,7 @@ static void tell_failure(struct nmti_boot *b, enum nmt_reason why)
 	uint8_t buf[64];
 
 	/* Before SELECT there is nobody to tell, or nobody who would understand. */
-	if (b->step < BOOT_SELECT || b->src.fd < 0)
+	if (b->step < BOOT_SELECT || b->step == BOOT_FAILED || b->src.fd < 0)
 		return;
 	nmti_msg_send(b->src.fd, buf, nmti_confirm_encode(&m, buf, sizeof(buf)), 0);
 }
@@ -38,9 +45,19 @@ void nmti_boot_fail(struct nmti_boot *b, int err, enum nmt_reason why, const cha
 
 	nmti_info(s->ctx, "%s: %s: %s: %s", s->dom->spec, b->name, what, nmt_strerror(err));
 	tell_failure(b, why);
-	s->why = (uint16_t)why;
+	if (s->why != why)
+		nmti_stream_why(s, why, "%s", nmt_reason_str(why));
 	nmti_boot_free(s);
 	nmti_stream_fail(s, err);
+}
+
+void nmti_boot_broken(struct nmt_stream *s)
+{
+	if (!s->boot)
+		return;
+	tell_failure(s->boot, NMT_WHY_PATH);
+	nmti_stream_why(s, NMT_WHY_PATH, "%s", nmt_reason_str(NMT_WHY_PATH));
+	nmti_boot_free(s);
 }
 
 static void broken(struct nmti_boot *b, int err, const char *what)
@@ -85,6 +102,15 @@ static void confirm(struct nmti_boot *b)
 		broken(b, rc, "sending CONFIRM");
 }
 
+static struct nmt_pdomain *offered(struct nmt_domain *dom, const char *name)
+{
+	for (int i = 0; i < dom->npd; i++)
+		if (dom->pd[i].ops->caps & NMT_CAP_NEGOTIATED &&
+		    !strcmp(dom->pd[i].ops->name, name))
+			return &dom->pd[i];
+	return NULL;
+}
+
 /* FD -1: the provider connects to what BLOB names. The set-up may be over when this returns. */
 static int take_path(struct nmti_boot *b, int fd, const void *blob, uint32_t blob_len)
 {
@@ -92,10 +118,9 @@ static int take_path(struct nmti_boot *b, int fd, const void *blob, uint32_t blo
 				  .blob_len = blob_len, .token = b->token, .rails = b->rails,
 				  .recv_mode = b->peer_mode };
 
+	b->memory = b->s->memory;
 	b->s->records = b->features & NMTI_FEAT_RECORDS;
 	b->s->tune.rails = b->rails;
-	b->s->why = (uint16_t)b->s->dom->why;
-	b->s->dom->stat.fallback_path += !!b->s->why;
 	return nmti_stream_attach(b->s, b->pd, &path);
 }
 
@@ -105,7 +130,11 @@ static void opened(struct nmti_boot *b)
 	struct nmt_stream *s = b->s;
 	int fd = b->src.fd, rc;
 
+	if (b->lost)
+		nmti_work(s);
 	b->src.fd = -1;
+	s->why = s->why ? s->why : (uint16_t)s->dom->why;
+	s->dom->stat.fallback_path += !!s->why;
 	rc = nmti_ctl_open(s, fd, b->in.buf, b->in.have);
 	nmti_boot_free(s);
 	if (rc)
@@ -114,32 +143,165 @@ static void opened(struct nmti_boot *b)
 		nmti_stream_open(s);
 }
 
-void nmti_path_up(struct nmt_stream *s, int status)
+static void commit(struct nmti_boot *b)
+{
+	struct nmt_stream *s = b->s;
+
+	confirm(b);
+	if (s->boot)
+		opened(b);
+}
+
+bool nmti_path_up(struct nmt_stream *s, int status)
 {
 	struct nmti_boot *b = s->boot;
 
 	if (s->tune.mode == NMT_MODE_RAW) {
 		nmti_stream_open(s);
-		return;
+		return true;
 	}
-	if (!b || b->up) /* the set-up failed meanwhile */
-		return;
+	if (!b || b->step == BOOT_FAILED) /* the set-up failed meanwhile, or this path did */
+		return true;
+	if (status && b->step == BOOT_CONFIRM) { /* the client may have opened the stream */
+		b->lost = true;
+		return false;
+	}
 	if (status) {
-		nmti_boot_fail(b, status, NMT_WHY_PATH, "the path did not come up");
+		nmti_path_failed(b, status, "the path did not come up");
+		return true;
+	}
+	if (b->up)
+		return true;
+	b->up = true;
+	if (b->server) {
+		b->step = BOOT_CONFIRM;
+		nmti_timer_cancel(s->dom, &b->share);
+		confirm(b);
+	} else if (b->peer_up) {
+		commit(b);
+	}
+	return true;
+}
+
+/* ---- one offer after the other ---- */
+
+/* Whether an offer is left that this end knows of. */
+static bool more_offers(const struct nmti_boot *b)
+{
+	uint8_t index = b->next;
+
+	if (!b->server)
+		return index < b->hello.noffers;
+	return !nmti_choose(b->s->dom, &b->attr, &b->hello, &index);
+}
+
+static void share_over(struct nmti_timer *t)
+{
+	struct nmti_boot *b = nmti_container(t, struct nmti_boot, share);
+
+	nmti_path_failed(b, -ETIMEDOUT, "the path did not come up");
+}
+
+static void drop_now(struct nmti_timer *t)
+{
+	nmti_path_drop(nmti_container(t, struct nmti_boot, drop));
+}
+
+/* Offer INDEX has its turn. */
+static int begin_path(struct nmti_boot *b, uint8_t index)
+{
+	int64_t now = nmti_now(), share = SHARE_MAX;
+
+	b->pd = offered(b->s->dom, b->hello.offer[index].name);
+	b->next = (uint8_t)(index + 1);
+	b->up = b->peer_up = b->lost = false;
+	b->share.fire = share_over;
+	b->drop.fire = drop_now;
+	if (!more_offers(b))
+		return 0;
+	if (b->timer.slot)
+		share = nmti_min64(share, (b->timer.at - now) / 2);
+	return nmti_timer_set(b->s->dom, &b->share, now + share);
+}
+
+void nmti_path_drop(struct nmti_boot *b)
+{
+	struct nmt_stream *s = b->s;
+
+	nmti_timer_cancel(s->dom, &b->drop);
+	nmti_timer_cancel(s->dom, &b->share);
+	nmti_list_del(&b->node);
+	nmti_source_close(s->dom, &b->data);
+	if (!s->priv)
+		return;
+	s->ops->abort(s);
+	nmti_stream_detach(s);
+	nmti_list_del(&s->work);
+	s->ops = NULL;
+	s->pd = NULL;
+	s->rx_ready = s->tx_ready = s->stalled = false;
+	s->tune.rails = (uint16_t)b->attr.rails;
+	s->memory = b->memory;
+}
+
+/* For nmt_stream_info: the first one that failed would have been the best. */
+static void note_reason(struct nmt_stream *s, const struct nmt_pdomain *pd, const char *text)
+{
+	if (s->why != NMT_WHY_PATH)
+		nmti_stream_why(s, NMT_WHY_PATH, "%s: %s", pd->ops->name, text);
+}
+
+static void note_failure(struct nmti_boot *b, int err, enum nmt_reason why, const char *what)
+{
+	struct nmt_stream *s = b->s;
+
+	b->failed = err;
+	b->failed_why = (uint16_t)why;
+	snprintf(b->failed_what, sizeof(b->failed_what), "%s", what);
+	note_reason(s, b->pd, err == -ECONNABORTED ? what : nmt_strerror(err));
+	if (more_offers(b))
+		nmti_info(s->ctx, "%s: %s: %s: %s: %s: trying the next offer", s->dom->spec,
+			  b->name, b->pd->ops->name, what, nmt_strerror(err));
+}
+
+void nmti_path_failed(struct nmti_boot *b, int err, const char *what)
+{
+	note_failure(b, err, NMT_WHY_PATH, what);
+	if (!b->server && !more_offers(b)) {
+		nmti_boot_fail(b, err, NMT_WHY_PATH, what);
 		return;
 	}
-	b->up = true;
-	if (b->step == BOOT_JOIN)
-		b->step = BOOT_CONFIRM;
-	confirm(b);
-	if (s->boot && b->peer_up)
-		opened(b);
+	tell_failure(b, NMT_WHY_PATH);
+	b->step = BOOT_FAILED;
+	nmti_timer_cancel(b->s->dom, &b->share);
+	nmti_timer_set(b->s->dom, &b->drop, nmti_now());
+}
+
+/* It failed at the peer, which this end has to answer if it has not said the same before. */
+static void peer_failed(struct nmti_boot *b, uint16_t status)
+{
+	char what[64];
+
+	if (b->step != BOOT_FAILED) {
+		snprintf(what, sizeof(what), "the peer: %s", nmt_reason_str(status));
+		note_failure(b, -ECONNABORTED, status, what);
+	}
+	if (!b->server && !more_offers(b)) {
+		nmti_boot_fail(b, b->failed, status, b->failed_what);
+		return;
+	}
+	tell_failure(b, status);
+	nmti_path_drop(b);
+	b->step = BOOT_SELECT;
+	if (b->server)
+		serve_offer(b);
 }
 
 static bool confirm_fits(const struct nmti_boot *b, const struct nmti_confirm *m)
 {
-	return !b->peer_up && m->rails == b->rails &&
-	       (b->step == BOOT_CONFIRM || b->step == BOOT_JOINED || b->step == BOOT_PATH);
+	if (b->peer_up || m->rails != b->rails)
+		return false;
+	return b->server ? b->step == BOOT_CONFIRM : b->step == BOOT_JOINED || b->step == BOOT_PATH;
 }
 
 /* Client: the data socket is the path now. */
@@ -148,9 +310,10 @@ static void take_socket(struct nmti_boot *b)
 	int fd = b->data.fd, rc;
 
 	b->data.fd = -1;
+	b->step = BOOT_PATH;
 	rc = take_path(b, fd, NULL, 0);
 	if (rc)
-		nmti_boot_fail(b, rc, NMT_WHY_PATH, "data socket");
+		nmti_path_failed(b, rc, "data socket");
 }
 
 static void on_confirm(struct nmti_boot *b, int len)
@@ -162,20 +325,22 @@ static void on_confirm(struct nmti_boot *b, int len)
 		broken(b, rc, "no CONFIRM where one is due");
 		return;
 	}
-	if (m.status) {
-		nmti_boot_fail(b, -ECONNABORTED, m.status, nmt_reason_str(m.status));
-		return;
-	}
-	if (!confirm_fits(b, &m)) {
-		broken(b, -EPROTO, "CONFIRM before its time, or of other rails than asked");
-		return;
-	}
 	nmti_inbox_next(&b->in, len);
-	b->peer_up = true;
-	if (b->step == BOOT_JOINED)
-		take_socket(b);
-	else if (b->up)
-		opened(b);
+	if (m.status) {
+		peer_failed(b, m.status);
+	} else if (!b->server && b->step == BOOT_FAILED && !b->peer_up) {
+		b->peer_up = true; /* it was under way: the peer's last word is still to come */
+	} else if (!confirm_fits(b, &m)) {
+		broken(b, -EPROTO, "CONFIRM before its time, or of other rails than asked");
+	} else {
+		b->peer_up = true;
+		if (b->server)
+			opened(b);
+		else if (b->step == BOOT_JOINED)
+			take_socket(b);
+		else if (b->up)
+			commit(b);
+	}
 }
 
 /* ---- client ---- */
@@ -191,8 +356,10 @@ static void add_offer(struct nmti_boot *b, struct nmt_pdomain *pd, struct nmti_h
 	struct nmti_offer *o = &m->offer[m->noffers];
 	int n = pd->ops->offer(pd, b->s, o->blob, sizeof(o->blob));
 
-	if (n < 0)
+	if (n < 0) {
+		note_reason(b->s, pd, nmt_strerror(n));
 		return;
+	}
 	o->blob_len = (uint16_t)n;
 	o->rails = rails_of(pd, &b->attr);
 	snprintf(o->name, sizeof(o->name), "%s", pd->ops->name);
@@ -204,7 +371,6 @@ static void fill_hello(struct nmti_boot *b, struct nmti_hello *m)
 {
 	struct nmt_domain *dom = b->s->dom;
 
-	memcpy(m->session, b->session, sizeof(m->session));
 	m->ver_min = NMTI_VERSION_MIN;
 	m->ver_max = NMTI_VERSION_MAX;
 	m->recv_mode = (uint8_t)b->attr.recv_mode;
@@ -234,16 +400,21 @@ static int encode_join(const void *m, void *buf, size_t cap)
 	return nmti_join_encode(m, buf, cap);
 }
 
+int nmti_join_send(int fd, const uint8_t *session, const uint8_t *token, uint16_t kind)
+{
+	struct nmti_join m = { .kind = kind };
+
+	memcpy(m.session, session, sizeof(m.session));
+	memcpy(m.token, token, sizeof(m.token));
+	return send_opening(fd, encode_join, &m);
+}
+
 static void send_join(struct nmti_boot *b)
 {
-	struct nmti_join m = { .kind = NMTI_JOIN_DATA };
-	int rc;
+	int rc = nmti_join_send(b->data.fd, b->hello.session, b->token, NMTI_JOIN_DATA);
 
-	memcpy(m.session, b->session, sizeof(m.session));
-	memcpy(m.token, b->token, sizeof(m.token));
-	rc = send_opening(b->data.fd, encode_join, &m);
 	if (rc)
-		nmti_boot_fail(b, rc, NMT_WHY_PATH, "sending JOIN");
+		nmti_path_failed(b, rc, "sending JOIN");
 	else
 		b->step = BOOT_JOINED;
 }
@@ -260,12 +431,12 @@ static void data_ready(struct nmti_source *src, uint32_t events)
 	if (getsockopt(src->fd, SOL_SOCKET, SO_ERROR, &err, &len))
 		err = errno;
 	if (err)
-		nmti_boot_fail(b, -err, NMT_WHY_PATH, "connecting to the rendezvous port");
+		nmti_path_failed(b, -err, "connecting to the rendezvous port");
 	else if (events & EPOLLOUT)
 		send_join(b);
 }
 
-static int connect_data(struct nmti_boot *b, uint16_t port)
+static int connect_data(struct nmti_boot *b)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
@@ -274,9 +445,9 @@ static int connect_data(struct nmti_boot *b, uint16_t port)
 	if (getpeername(b->src.fd, (struct sockaddr *)&ss, &len))
 		return -errno;
 	if (ss.ss_family == AF_INET6)
-		((struct sockaddr_in6 *)&ss)->sin6_port = htons(port);
+		((struct sockaddr_in6 *)&ss)->sin6_port = htons(b->port);
 	else
-		((struct sockaddr_in *)&ss)->sin_port = htons(port);
+		((struct sockaddr_in *)&ss)->sin_port = htons(b->port);
 	fd = nmti_socket(b->s->ctx, ss.ss_family, &b->attr, nmti_netdev(b->s->dom));
 	if (fd < 0)
 		return fd;
@@ -286,15 +457,6 @@ static int connect_data(struct nmti_boot *b, uint16_t port)
 		return -errno;
 	b->step = BOOT_DATA;
 	return nmti_watch(b->s->dom, &b->data, NMTI_SOCK_EVENTS);
-}
-
-static struct nmt_pdomain *offered(struct nmt_domain *dom, const char *name)
-{
-	for (int i = 0; i < dom->npd; i++)
-		if (dom->pd[i].ops->caps & NMT_CAP_NEGOTIATED &&
-		    !strcmp(dom->pd[i].ops->name, name))
-			return &dom->pd[i];
-	return NULL;
 }
 
 static void on_decline(struct nmti_boot *b, int len)
@@ -312,54 +474,56 @@ static void on_decline(struct nmti_boot *b, int len)
 	b->step = BOOT_CONNECT; /* it has closed: nobody to tell */
 	rc = m.reason == NMT_WHY_VERSION || m.reason == NMT_WHY_NO_PROVIDER ? -EPROTONOSUPPORT
 									    : -ECONNABORTED;
-	nmti_boot_fail(b, rc, m.reason, text);
+	nmti_boot_fail(b, b->failed ? b->failed : rc, m.reason, text);
 }
 
 /* A provider of the domain was chosen: bring its path up. */
 static void take_select(struct nmti_boot *b, const struct nmti_select *m)
 {
-	int rc;
+	int rc = begin_path(b, m->offer);
 
 	b->features = m->features;
 	b->rails = m->rails;
+	b->port = m->port;
 	b->peer_mode = m->recv_mode;
 	memcpy(b->token, m->token, sizeof(b->token));
-	if (b->pd->ops->data_socket) {
-		rc = connect_data(b, m->port);
-	} else {
+	if (!rc && b->pd->ops->data_socket) {
+		rc = connect_data(b);
+	} else if (!rc) {
 		b->step = BOOT_PATH;
 		rc = take_path(b, -1, m->blob, m->blob_len);
 	}
 	if (rc)
-		nmti_boot_fail(b, rc, NMT_WHY_PATH, "bringing the path up");
+		nmti_path_failed(b, rc, "bringing the path up");
 }
 
-/* With a data socket it says where to, and only then. */
-static bool socket_fits(const struct nmti_select *m, const struct nmt_pdomain *pd)
+/* It answers the HELLO, with an offer that has not had its turn, and a socket where one is due. */
+static bool select_fits(const struct nmti_boot *b, const struct nmti_select *m)
 {
 	bool socket = m->features & NMTI_FEAT_DATA_SOCKET;
+	const struct nmt_pdomain *pd;
 
+	if (nmti_select_check(m, &b->hello) || m->offer < b->next)
+		return false;
+	pd = offered(b->s->dom, b->hello.offer[m->offer].name);
 	return socket == pd->ops->data_socket && (!socket || m->port);
 }
 
 static void on_select(struct nmti_boot *b, int len)
 {
-	struct nmti_hello hello = { .noffers = 0 };
 	struct nmti_select m;
 	int rc = nmti_select_decode(b->in.buf, (size_t)len, &m);
 
-	fill_hello(b, &hello);
-	if (!rc)
-		rc = nmti_select_check(&m, &hello);
-	if (!rc) {
-		b->pd = offered(b->s->dom, hello.offer[m.offer].name);
-		rc = socket_fits(&m, b->pd) ? 0 : -EPROTO;
-	}
+	if (!rc && !select_fits(b, &m))
+		rc = -EPROTO;
 	if (rc) {
 		broken(b, rc, "SELECT does not answer our HELLO");
 		return;
 	}
 	nmti_inbox_next(&b->in, len);
+	if (m.offer > b->next && !b->failed)
+		nmti_stream_why(b->s, NMT_WHY_NO_PROVIDER, "the peer does not have %s",
+				b->hello.offer[b->next].name);
 	take_select(b, &m);
 }
 
@@ -387,27 +551,29 @@ static void control_ready(struct nmti_source *src, uint32_t events)
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0)
-			broken(b, n, "handshake");
-		else if (b->step <= BOOT_JOINED)
-			client_message(b, n);
-		else
+			broken(b, n == -ECONNRESET && b->failed ? b->failed : n, "handshake");
+		else if (b->server)
 			on_confirm(b, n);
+		else
+			client_message(b, n);
 	}
 }
 
 void nmti_boot_client(struct nmti_boot *b)
 {
-	struct nmti_hello m = { .noffers = 0 };
-	int rc = random_bytes(b->session, sizeof(b->session));
+	struct nmti_hello *m = &b->hello;
+	int rc;
 
+	memset(m, 0, sizeof(*m));
+	rc = random_bytes(m->session, sizeof(m->session));
 	b->s->state = NMT_STATE_HANDSHAKE;
 	b->step = BOOT_SELECT;
 	b->in.magic = true; /* only clients send it */
 	b->src.ready = control_ready;
 	if (!rc) {
-		fill_hello(b, &m);
+		fill_hello(b, m);
 		nmti_socket_control(b->src.fd, &b->attr);
-		rc = send_opening(b->src.fd, encode_hello, &m);
+		rc = send_opening(b->src.fd, encode_hello, m);
 	}
 	if (!rc)
 		rc = nmti_watch(b->s->dom, &b->src, NMTI_SOCK_EVENTS);
@@ -427,49 +593,48 @@ enum nmt_reason nmti_choose(struct nmt_domain *dom, const struct nmt_stream_attr
 	if ((hello->features & mine) != mine ||
 	    hello->required & ~(mine | NMTI_FEAT_DATA_SOCKET))
 		return NMT_WHY_FEATURE;
-	for (int i = 0; i < hello->noffers; i++) {
-		*index = (uint8_t)i;
-		if (offered(dom, hello->offer[i].name))
+	for (; *index < hello->noffers; ++*index)
+		if (offered(dom, hello->offer[*index].name))
 			return NMT_WHY_NONE;
-	}
 	return NMT_WHY_NO_PROVIDER;
 }
 
-static int send_select(struct nmti_boot *b, const struct nmti_hello *hello, uint8_t index)
+static int make_select(struct nmti_boot *b, uint8_t index, uint8_t *buf, size_t cap)
 {
 	struct nmti_select m = { .version = NMTI_VERSION_MAX, .offer = index, .rails = b->rails };
-	uint8_t buf[1024 + NMTI_MSG_HDR_LEN];
 	int port = nmti_rdv_port(b->s->dom, b->attr.handshake_timeout);
 	int n = b->pd->ops->offer(b->pd, b->s, m.blob, sizeof(m.blob));
 
 	if (port < 0 || n < 0)
 		return port < 0 ? port : n;
-	memcpy(m.session, hello->session, sizeof(m.session));
+	memcpy(m.session, b->hello.session, sizeof(m.session));
 	memcpy(m.token, b->token, sizeof(m.token));
 	m.recv_mode = (uint8_t)b->attr.recv_mode;
-	m.features = b->features & hello->features;
+	m.features = b->features & b->hello.features;
 	m.port = (uint16_t)port;
 	m.blob_len = (uint16_t)n;
-	return nmti_msg_send(b->src.fd, buf, nmti_select_encode(&m, buf, sizeof(buf)), 0);
+	return nmti_select_encode(&m, buf, cap);
 }
 
-/* What was agreed on with offer O. */
-static int agree(struct nmti_boot *b, const struct nmti_hello *hello, const struct nmti_offer *o)
+/* What is agreed on with offer INDEX. */
+static int agree(struct nmti_boot *b, uint8_t index)
 {
-	b->pd = offered(b->s->dom, o->name);
+	int rc = begin_path(b, index);
+
 	b->features = nmti_features(&b->attr);
 	b->features |= b->pd->ops->data_socket ? NMTI_FEAT_DATA_SOCKET : 0;
 	b->rails = rails_of(b->pd, &b->attr);
-	b->rails = o->rails < b->rails ? o->rails : b->rails;
-	b->peer_mode = hello->recv_mode;
-	memcpy(b->session, hello->session, sizeof(b->session));
-	return random_bytes(b->token, sizeof(b->token));
+	if (b->hello.offer[index].rails < b->rails)
+		b->rails = b->hello.offer[index].rails;
+	b->peer_mode = b->hello.recv_mode;
+	return rc ? rc : random_bytes(b->token, sizeof(b->token));
 }
 
 /* Wait for the data socket, or for the client on a path of the provider's own. */
 static int await_path(struct nmti_boot *b, const struct nmti_offer *o)
 {
 	if (b->pd->ops->data_socket) {
+		b->step = BOOT_JOIN;
 		nmti_list_add_tail(&b->node, &b->s->dom->boots);
 		return 0;
 	}
@@ -483,6 +648,55 @@ static void refuse(struct nmti_boot *b, enum nmt_reason why)
 	nmti_decline(b->src.fd, why);
 	b->step = BOOT_CONNECT; /* told already */
 	nmti_boot_fail(b, -ECONNABORTED, why, nmt_reason_str(why));
+}
+
+/* What this end has and the client does not, though it would be better. */
+static void note_passed(struct nmti_boot *b)
+{
+	const struct nmt_domain *dom = b->s->dom;
+
+	for (const struct nmt_pdomain *pd = dom->pd; pd < b->pd && !b->s->why; pd++) {
+		int i = 0;
+
+		while (i < b->hello.noffers && strcmp(b->hello.offer[i].name, pd->ops->name))
+			i++;
+		if (i == b->hello.noffers && pd->ops->caps & NMT_CAP_NEGOTIATED)
+			nmti_stream_why(b->s, NMT_WHY_NO_PROVIDER,
+					"the peer does not offer %s", pd->ops->name);
+	}
+}
+
+/* The paths of all offers failed. */
+static void give_up(struct nmti_boot *b)
+{
+	nmti_decline(b->src.fd, NMT_WHY_PATH);
+	b->step = BOOT_CONNECT; /* told already */
+	nmti_boot_fail(b, b->failed, b->failed_why, b->failed_what);
+}
+
+/* Answer with the next offer whose path this end can begin to bring up. */
+static void serve_offer(struct nmti_boot *b)
+{
+	uint8_t buf[1024 + NMTI_MSG_HDR_LEN], index = b->next;
+	int rc;
+
+	for (; !nmti_choose(b->s->dom, &b->attr, &b->hello, &index); index = b->next) {
+		rc = agree(b, index);
+		if (!rc)
+			rc = await_path(b, &b->hello.offer[index]);
+		if (!rc)
+			rc = make_select(b, index, buf, sizeof(buf));
+		if (rc > 0) {
+			note_passed(b);
+			rc = nmti_msg_send(b->src.fd, buf, rc, 0);
+			if (rc)
+				broken(b, rc, "sending SELECT");
+			return;
+		}
+		note_failure(b, rc, NMT_WHY_PATH, "bringing the path up");
+		nmti_path_drop(b);
+	}
+	give_up(b);
 }
 
 int nmti_boot_server(struct nmt_stream *s, const struct nmt_stream_attr *attr, int fd,
@@ -501,26 +715,21 @@ int nmti_boot_server(struct nmt_stream *s, const struct nmt_stream_attr *attr, i
 	b->src.fd = fd;
 	b->src.ready = control_ready;
 	b->in.magic = true;
-	b->step = BOOT_JOIN;
+	b->step = BOOT_SELECT;
 	b->server = true;
+	b->hello = *hello;
 	snprintf(b->name, sizeof(b->name), "accepted peer");
+	nmti_addr_of_socket(fd, true, b->name);
 	if (attr->mode != NMT_MODE_NEGOTIATED) /* else inherited from the listener */
 		nmti_socket_control(fd, attr);
 	rc = nmti_timer_set(s->dom, &b->timer, nmti_deadline(attr->handshake_timeout));
-	why = rc ? NMT_WHY_BUSY : nmti_choose(s->dom, attr, hello, &index);
-	if (why) {
-		refuse(b, why);
-		return 0;
-	}
-	rc = agree(b, hello, &hello->offer[index]);
-	if (!rc)
-		rc = await_path(b, &hello->offer[index]);
-	if (!rc)
-		rc = send_select(b, hello, index);
 	if (!rc)
 		rc = nmti_watch(s->dom, &b->src, NMTI_SOCK_EVENTS);
-	if (rc)
-		nmti_boot_fail(b, rc, NMT_WHY_BUSY, "sending SELECT");
+	why = rc ? NMT_WHY_BUSY : nmti_choose(s->dom, attr, hello, &index);
+	if (why)
+		refuse(b, why);
+	else
+		serve_offer(b);
 	return 0;
 }
 
@@ -533,10 +742,10 @@ void nmti_boot_join(struct nmti_boot *b, int fd)
 	if (rc) {
 		nmti_forget_fd(b->s->dom, fd);
 		close(fd);
-		nmti_boot_fail(b, rc, NMT_WHY_PATH, "options of the data socket");
+		nmti_path_failed(b, rc, "options of the data socket");
 		return;
 	}
 	rc = take_path(b, fd, NULL, 0);
 	if (rc)
-		nmti_boot_fail(b, rc, NMT_WHY_PATH, "data socket");
+		nmti_path_failed(b, rc, "data socket");
 }

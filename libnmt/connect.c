@@ -25,7 +25,7 @@ struct nmti_boot *nmti_boot_new(struct nmt_stream *s, const struct nmt_stream_at
 
 	if (!b)
 		return NULL;
-	memset(b, 0, offsetof(struct nmti_boot, inbuf)); /* the last member, and large */
+	memset(b, 0, offsetof(struct nmti_boot, hello));
 	b->in.buf = b->inbuf;
 	b->in.cap = sizeof(b->inbuf);
 	s->memory += sizeof(*b);
@@ -42,7 +42,7 @@ struct nmti_boot *nmti_boot_new(struct nmt_stream *s, const struct nmt_stream_at
 	return b;
 }
 
-static void drop_source(struct nmt_domain *dom, struct nmti_source *src)
+void nmti_source_close(struct nmt_domain *dom, struct nmti_source *src)
 {
 	if (src->fd < 0)
 		return;
@@ -60,14 +60,16 @@ void nmti_boot_free(struct nmt_stream *s)
 	s->boot = NULL;
 	s->memory -= sizeof(*b);
 	nmti_timer_cancel(s->dom, &b->timer);
+	nmti_timer_cancel(s->dom, &b->share);
+	nmti_timer_cancel(s->dom, &b->drop);
 	nmti_list_del(&b->node);
 	if (b->lookup) { /* its descriptor is the look-up's own */
 		nmti_unwatch(s->dom, &b->src);
 		nmti_lookup_cancel(b->lookup);
 		b->src.fd = -1;
 	}
-	drop_source(s->dom, &b->src);
-	drop_source(s->dom, &b->data);
+	nmti_source_close(s->dom, &b->src);
+	nmti_source_close(s->dom, &b->data);
 	free(b->strings);
 	free(b);
 }
@@ -97,7 +99,7 @@ static void connected(struct nmti_boot *b)
 static void attempt_failed(struct nmti_boot *b, int err)
 {
 	b->last_error = err;
-	drop_source(b->s->dom, &b->src);
+	nmti_source_close(b->s->dom, &b->src);
 	try_next(b);
 }
 
@@ -161,7 +163,7 @@ static void try_next(struct nmti_boot *b)
 		b->last_error = start(b, &b->addr[b->at++]);
 		if (!b->last_error)
 			return;
-		drop_source(b->s->dom, &b->src);
+		nmti_source_close(b->s->dom, &b->src);
 	}
 	nmti_boot_fail(b, b->last_error ? b->last_error : -ENOENT, NMT_WHY_PATH, "connect");
 }

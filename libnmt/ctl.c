@@ -5,7 +5,8 @@
  * (ABORT with any other reason). At most one of each is ever sent, so its window cannot close.
  *
  * Providers without data sockets have the FIN in band: the channel carries ABORT, and what the
- * provider says of its path.
+ * provider says of its path. It may be cut and come back (rejoin.c); then both ends say again what the
+ * other one may not have heard: the last RESUME, and that the stream is over.
  */
 #include <linux/sockios.h>
 #include <stdlib.h>
@@ -20,23 +21,35 @@
 #define CTL_MSG_MAX (NMTI_MSG_HDR_LEN + 16)
 #define CTL_BUF (2 * CTL_MSG_MAX) /* FIN and ABORT */
 #define PATH_BUF 512              /* RESUME and ABORT */
+#define DROPS_MAX 64              /* reads at the end; who sends more than that is no good peer */
 
 struct nmti_ctl {
 	struct nmt_stream *s;
 	struct nmti_source src; /* fd -1: lost or done */
 	struct nmti_timer grace;
+	struct nmti_rejoin *rejoin; /* NULL: it does not come back */
 	bool peer_fin, peer_gone, own_fin, bye;
 	bool inband;            /* no data socket */
 	bool done;              /* CLOSED was told by nmti_done() */
+	bool told;              /* and was with the peer's kernel when the channel was lost */
+	bool last;              /* ABORT came on this channel: nothing else may */
 	struct nmti_fin fin;    /* the peer's */
 	struct nmti_inbox in;
 	uint8_t buf[];          /* CTL_BUF or PATH_BUF */
 };
 
+static bool drained(const struct nmti_ctl *c)
+{
+	int n = 0;
+
+	return c->src.fd < 0 || ioctl(c->src.fd, SIOCOUTQ, &n) || !n;
+}
+
 static void ctl_drop(struct nmti_ctl *c)
 {
 	if (c->src.fd < 0)
 		return;
+	c->told = c->done && drained(c);
 	nmti_forget(c->s->dom, &c->src);
 	close(c->src.fd);
 	c->src.fd = -1;
@@ -61,6 +74,8 @@ static void ctl_fail(struct nmti_ctl *c, int err, const char *what)
 
 static void peer_gone(struct nmti_ctl *c)
 {
+	if (c->peer_gone) /* it said so again, on a new channel */
+		return;
 	c->peer_gone = true;
 	if (c->inband)
 		c->s->ops->peer_done(c->s);
@@ -69,7 +84,7 @@ static void peer_gone(struct nmti_ctl *c)
 }
 
 /* The channel is gone. That is in order once both directions have ended. */
-static void ctl_lost(struct nmti_ctl *c)
+static void ctl_ended(struct nmti_ctl *c, int err, const char *what)
 {
 	if (c->inband && c->done && !c->peer_gone && !c->bye) {
 		ctl_drop(c); /* the peer went without a word: it needed nothing more */
@@ -77,8 +92,31 @@ static void ctl_lost(struct nmti_ctl *c)
 	} else if (c->peer_gone || (c->peer_fin && c->own_fin)) {
 		ctl_drop(c);
 	} else {
-		ctl_fail(c, -ECONNRESET, "control channel lost");
+		ctl_fail(c, err, what);
 	}
+}
+
+/* ERR: how. Unless all was said and heard, it may come back. */
+static void ctl_lost(struct nmti_ctl *c, int err)
+{
+	struct nmt_stream *s = c->s;
+
+	if (!c->rejoin || c->bye || (c->done && c->peer_gone)) {
+		ctl_ended(c, -ECONNRESET, "control channel lost");
+		return;
+	}
+	ctl_drop(c);
+	nmti_info(s->ctx, "%s: stream to %s: control channel lost: %s: %s", s->ops->name,
+		  c->rejoin->peer, nmt_strerror(err),
+		  c->rejoin->server ? "waiting for the client" : "connecting again");
+	nmti_rejoin_start(c->rejoin, err == -ECONNRESET || err == -EPIPE);
+}
+
+void nmti_ctl_gone(struct nmt_stream *s, int err, const char *what)
+{
+	nmti_rejoin_free(s->ctl->rejoin);
+	s->ctl->rejoin = NULL;
+	ctl_ended(s->ctl, err, what);
 }
 
 static void rx_again(struct nmt_stream *s)
@@ -104,6 +142,7 @@ static void on_abort(struct nmti_ctl *c, int len)
 {
 	struct nmti_abort m;
 
+	c->last = true;
 	if (nmti_abort_decode(c->buf, (size_t)len, &m)) {
 		ctl_fail(c, -EPROTO, "bad ABORT on the control channel");
 	} else if (m.reason != NMT_WHY_CLOSED || !(c->peer_fin || c->inband)) {
@@ -123,7 +162,7 @@ static void on_message(struct nmti_ctl *c, int len, uint16_t type)
 {
 	if (type == NMTI_MSG_FIN && !c->inband)
 		on_fin(c, len);
-	else if (type == NMTI_MSG_ABORT && !c->peer_gone)
+	else if (type == NMTI_MSG_ABORT && !c->last)
 		on_abort(c, len);
 	else if ((type == NMTI_MSG_RESUME || type == NMTI_MSG_PATH_DOWN) && c->inband)
 		on_path(c, len);
@@ -144,7 +183,7 @@ static void ctl_ready(struct nmti_source *src, uint32_t events)
 		if (n == -EPROTO || n == -EPROTONOSUPPORT || n == -EMSGSIZE) {
 			ctl_fail(c, -EPROTO, "garbage on the control channel");
 		} else if (n < 0) {
-			ctl_lost(c);
+			ctl_lost(c, n);
 		} else {
 			nmti_msg_peek(c->buf, (size_t)n, &hdr);
 			on_message(c, n, hdr.type);
@@ -175,6 +214,8 @@ int nmti_ctl_open(struct nmt_stream *s, int fd, const void *bytes, size_t len)
 	c->in.buf = c->buf;
 	c->in.cap = cap;
 	c->inband = !s->ops->data_socket;
+	if (c->inband && (s->boot->server || s->boot->port))
+		c->rejoin = nmti_rejoin_new(s->boot, fd);
 	c->in.magic = true;
 	c->in.have = (uint32_t)len;
 	memcpy(c->buf, bytes, len);
@@ -190,8 +231,10 @@ int nmti_ctl_open(struct nmt_stream *s, int fd, const void *bytes, size_t len)
 
 static void ctl_send(struct nmti_ctl *c, const void *msg, int len, int flags)
 {
-	if (c->src.fd >= 0 && nmti_msg_send(c->src.fd, msg, len, flags))
-		ctl_lost(c);
+	int rc = c->src.fd >= 0 ? nmti_msg_send(c->src.fd, msg, len, flags) : 0;
+
+	if (rc)
+		ctl_lost(c, rc);
 }
 
 void nmti_send_fin(struct nmt_stream *s, uint64_t tx_offset, uint64_t records, bool last)
@@ -216,11 +259,48 @@ static void send_abort(struct nmti_ctl *c, uint16_t reason)
 		nmti_msg_send(c->src.fd, buf, n, 0); /* best effort: the sockets close next */
 }
 
+/* It does not come back. */
+static void ctl_finish(struct nmti_ctl *c)
+{
+	uint8_t drop[1024];
+
+	nmti_rejoin_free(c->rejoin);
+	c->rejoin = NULL;
+	/* A socket closed with unread bytes sends a reset, which could overtake our last message. */
+	for (int i = 0; i < DROPS_MAX && c->src.fd >= 0; i++)
+		if (recv(c->src.fd, drop, sizeof(drop), MSG_DONTWAIT) <= 0)
+			break;
+	ctl_drop(c);
+}
+
 void nmti_ctl_abort(struct nmt_stream *s, uint16_t reason)
 {
 	if (!s->ctl->done) /* else the peer knows that it is over, and in order */
 		send_abort(s->ctl, reason);
-	ctl_drop(s->ctl);
+	ctl_finish(s->ctl);
+}
+
+void nmti_ctl_back(struct nmt_stream *s, int fd, const void *bytes, size_t len)
+{
+	struct nmti_ctl *c = s->ctl;
+
+	ctl_drop(c); /* when this end did not notice that it broke */
+	c->src.fd = fd;
+	c->last = false;
+	c->in.hup = false;
+	c->in.have = (uint32_t)len;
+	if (len)
+		memcpy(c->buf, bytes, len);
+	nmti_info(s->ctx, "%s: stream to %s: the control channel is back", s->ops->name,
+		  c->rejoin->peer);
+	if (nmti_watch(s->dom, &c->src, NMTI_SOCK_EVENTS)) {
+		ctl_fail(c, -ENOMEM, "no memory for the control channel");
+		return;
+	}
+	if (c->rejoin->said_len)
+		nmti_msg_send(fd, c->rejoin->said, c->rejoin->said_len, 0);
+	if (c->done)
+		send_abort(c, NMT_WHY_CLOSED);
 }
 
 void nmti_ctl_bye(struct nmt_stream *s)
@@ -238,23 +318,42 @@ void nmti_done(struct nmt_stream *s)
 	send_abort(s->ctl, NMT_WHY_CLOSED);
 }
 
-void nmti_path_tell(struct nmt_stream *s, const void *msg, int len)
+bool nmti_done_told(const struct nmt_stream *s)
 {
-	if (s->ctl)
-		ctl_send(s->ctl, msg, len, 0);
+	const struct nmti_ctl *c = s->ctl;
+
+	if (c && c->src.fd < 0 && c->rejoin && c->rejoin->away)
+		return c->told;
+	return !c || drained(c);
 }
 
-/* The connection that goes with the stream, for its addresses; -1: none. */
-int nmti_ctl_fd(const struct nmt_stream *s)
+void nmti_path_tell(struct nmt_stream *s, const void *msg, int len)
 {
-	return s->ctl ? s->ctl->src.fd : -1;
+	struct nmti_ctl *c = s->ctl;
+
+	if (!c)
+		return;
+	ctl_send(c, msg, len, 0);
+	if (c->rejoin)
+		nmti_rejoin_path(c->rejoin, msg, len);
+}
+
+void nmti_ctl_addrs(const struct nmt_stream *s, char *local, char *peer)
+{
+	const struct nmti_ctl *c = s->ctl;
+
+	if (c && c->rejoin) {
+		memcpy(local, c->rejoin->local, NMT_ADDR_MAX);
+		memcpy(peer, c->rejoin->peer, NMT_ADDR_MAX);
+	} else if (c && c->src.fd >= 0) {
+		nmti_addr_of_socket(c->src.fd, false, local);
+		nmti_addr_of_socket(c->src.fd, true, peer);
+	}
 }
 
 bool nmti_ctl_drained(struct nmt_stream *s)
 {
-	int n = 0;
-
-	return s->ctl->src.fd < 0 || ioctl(s->ctl->src.fd, SIOCOUTQ, &n) || !n;
+	return drained(s->ctl);
 }
 
 bool nmti_ctl_peer_gone(const struct nmt_stream *s)
@@ -264,17 +363,10 @@ bool nmti_ctl_peer_gone(const struct nmt_stream *s)
 
 void nmti_ctl_end(struct nmt_stream *s)
 {
-	struct nmti_ctl *c = s->ctl;
-	uint8_t drop[256];
-
-	if (!c)
+	if (!s->ctl)
 		return;
-	/* A socket closed with unread bytes sends a reset, which could overtake our last message. */
-	if (c->src.fd >= 0)
-		while (recv(c->src.fd, drop, sizeof(drop), MSG_DONTWAIT) > 0)
-			;
-	nmti_timer_cancel(s->dom, &c->grace);
-	ctl_drop(c);
+	nmti_timer_cancel(s->dom, &s->ctl->grace);
+	ctl_finish(s->ctl);
 }
 
 void nmti_ctl_free(struct nmt_stream *s)

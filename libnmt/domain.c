@@ -123,8 +123,57 @@ static void note_missing(struct nmt_domain *dom)
 	if (nmti_provider_find(dom->ctx, first))
 		return;
 	dom->why = NMT_WHY_NOT_BUILT;
+	snprintf(dom->why_text, sizeof(dom->why_text), "%s is not in this build", first);
 	nmti_info(dom->ctx, "auto: %s is not in this build: negotiated streams take the best of "
 		  "what both ends have (nmt_info --all says why)", first);
+}
+
+struct devices {
+	bool usable;
+	char reason[128]; /* of the first one that is not */
+};
+
+static int look_at(void *arg, const struct nmt_info *info)
+{
+	struct devices *d = arg;
+
+	d->usable |= !info->status;
+	if (info->status && !d->reason[0])
+		snprintf(d->reason, sizeof(d->reason), "%s", info->reason);
+	return 0;
+}
+
+/* Asked before, so that a machine without such a device is no error. */
+static bool has_device(struct nmt_domain *dom, const struct nmt_provider_ops *ops,
+		       struct devices *d)
+{
+	memset(d, 0, sizeof(*d));
+	if (ops->data_socket || ops->query(dom->ctx, look_at, d) || d->usable)
+		return true;
+	return !d->reason[0];
+}
+
+static void note_unusable(struct nmt_domain *dom, const char *name, const char *reason)
+{
+	nmti_info(dom->ctx, "auto: not using %s: %s", name, reason);
+	if (dom->npd || dom->why) /* there is a better one, or one that is missed more */
+		return;
+	dom->why = NMT_WHY_NO_DEVICE;
+	snprintf(dom->why_text, sizeof(dom->why_text), "%s: %.80s", name, reason);
+}
+
+static void add_usable(struct nmt_domain *dom, const struct nmt_provider_ops *ops)
+{
+	struct devices d;
+	int rc;
+
+	if (!has_device(dom, ops, &d)) {
+		note_unusable(dom, ops->name, d.reason);
+		return;
+	}
+	rc = add_provider(dom, ops, "");
+	if (rc)
+		note_unusable(dom, ops->name, nmt_strerror(rc));
 }
 
 static int open_auto(struct nmt_domain *dom)
@@ -138,11 +187,8 @@ static int open_auto(struct nmt_domain *dom)
 	dom->negotiate = true;
 	note_missing(dom);
 	while ((ops = best_left(dom, tried))) {
-		int rc = add_provider(dom, ops, "");
-
 		tried |= index_bit(dom->ctx, ops);
-		if (rc)
-			nmti_info(dom->ctx, "auto: not using %s: %s", ops->name, nmt_strerror(rc));
+		add_usable(dom, ops);
 	}
 	if (dom->npd)
 		return 0;
@@ -155,6 +201,7 @@ static void lists_init(struct nmt_domain *dom)
 	nmti_list_init(&dom->streams);
 	nmti_list_init(&dom->listeners);
 	nmti_list_init(&dom->boots);
+	nmti_list_init(&dom->rejoins);
 	nmti_list_init(&dom->tell);
 	nmti_list_init(&dom->now);
 	nmti_list_init(&dom->work);

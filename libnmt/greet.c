@@ -103,7 +103,7 @@ static void greet_hello(struct nmti_greet *g, uint32_t events)
 {
 	int n = nmti_inbox_read(&g->in, g->src.fd, events);
 	enum nmt_reason why;
-	uint8_t index;
+	uint8_t index = 0;
 
 	if (n == -EAGAIN)
 		return;

@@ -118,6 +118,7 @@ struct nmt_domain {
 	int npd;
 	bool negotiate;   /* opened as "auto" */
 	enum nmt_reason why; /* of "auto": why a better path cannot be taken */
+	char why_text[96];   /* in words; empty: those of WHY */
 	char spec[NMT_NAME_MAX + NMT_DEV_MAX];
 
 	/* waiting */
@@ -140,7 +141,7 @@ struct nmt_domain {
 	int replay[32];           /* descriptors whose new owner hears what was seen before */
 
 	/* streams */
-	struct nmti_list streams, listeners, boots;
+	struct nmti_list streams, listeners, boots, rejoins;
 	struct nmti_list tell, now; /* streams with events: for the next harvest; being given out */
 	struct nmti_list work;      /* streams with operations to go on with */
 	struct nmti_list listeners_told;
@@ -245,11 +246,16 @@ int nmti_stream_new(struct nmt_domain *dom, const struct nmt_stream_attr *attr, 
 void nmti_stream_free(struct nmt_stream *s);
 /* Choose the provider and give it the path. FD is taken over also on failure. */
 int nmti_stream_attach(struct nmt_stream *s, struct nmt_pdomain *pd, const struct nmti_path *path);
+/* The provider lets go of the stream, after abort or a close. */
+void nmti_stream_detach(struct nmt_stream *s);
 /* The stream is open: owe NMT_EV_CONNECTED. */
 void nmti_stream_open(struct nmt_stream *s);
 /* Events of one stream, a budget at most. */
 int nmti_stream_events(struct nmt_stream *s, struct nmt_event *ev, int max);
 void nmti_counters_add(struct nmti_counters *sum, const struct nmti_counters *c);
+/* Why there is no better path, or none: for nmt_stream_info, in words of at most 95 bytes. */
+void nmti_stream_why(struct nmt_stream *s, enum nmt_reason why, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Who the stream talks to, for log lines. */
 const char *nmti_stream_peer(const struct nmt_stream *s, char buf[static NMT_ADDR_MAX]);
 /* Wait inside a blocking call. 0: look again; -EAGAIN: deadline is over; -EINTR. */
@@ -280,6 +286,8 @@ void nmti_listener_tell(struct nmt_listener *l);
 void nmti_listener_woken(struct nmt_listener *l);
 
 void nmti_boot_free(struct nmt_stream *s);
+/* The provider failed the stream before it was open: tell the peer, and free it. */
+void nmti_boot_broken(struct nmt_stream *s);
 
 void nmti_rdv_close(struct nmt_domain *dom);
 
@@ -291,6 +299,7 @@ void nmti_ctl_abort(struct nmt_stream *s, uint16_t reason);
 void nmti_ctl_bye(struct nmt_stream *s); /* orderly: this side takes no more */
 bool nmti_ctl_drained(struct nmt_stream *s);
 bool nmti_ctl_peer_gone(const struct nmt_stream *s);
-int nmti_ctl_fd(const struct nmt_stream *s);
+/* Addresses of the connection that goes with the stream; the first one, if it came back. */
+void nmti_ctl_addrs(const struct nmt_stream *s, char *local, char *peer);
 
 #endif

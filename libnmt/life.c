@@ -103,16 +103,14 @@ void nmti_stream_free(struct nmt_stream *s)
 	nmti_boot_free(s);
 	nmti_ctl_free(s);
 	nmti_loans_drop(s);
-	if (s->priv) {
-		s->ops->detach(s);
-		free(s->priv);
-	}
+	nmti_stream_detach(s);
 	nmti_pool_leave(s);
 	nmti_list_del(&s->tell);
 	nmti_list_del(&s->work);
 	nmti_list_del(&s->all);
 	nmti_counters_add(&dom->gone, &s->stat);
 	dom->nstreams--;
+	free(s->why_text);
 	free(s);
 }
 
@@ -130,6 +128,15 @@ int nmti_stream_attach(struct nmt_stream *s, struct nmt_pdomain *pd, const struc
 	if (rc && path->fd >= 0) /* closed, and perhaps watched by its owner before */
 		nmti_forget_fd(s->dom, path->fd);
 	return rc;
+}
+
+void nmti_stream_detach(struct nmt_stream *s)
+{
+	if (!s->priv)
+		return;
+	s->ops->detach(s);
+	free(s->priv);
+	s->priv = NULL;
 }
 
 void nmti_stream_open(struct nmt_stream *s)
@@ -150,6 +157,7 @@ void nmti_stream_fail(struct nmt_stream *s, int err)
 		why = NMT_WHY_MALFORMED;
 	}
 	s->error = err;
+	nmti_boot_broken(s);
 	if (s->ctl)
 		nmti_ctl_abort(s, (uint16_t)why);
 	if (s->state == NMTI_STATE_CLOSING) {

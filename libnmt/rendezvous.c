@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The rendezvous port of a domain: connections come back to exactly the stream whose unguessable
- * token they show in their JOIN. A token is used once. At most JOINS_MAX connections may be silent
- * at a time; the oldest makes room.
+ * token they show in their JOIN. Once it brings the data socket; for a stream without one it brings a
+ * new control channel, as long as the stream lives. At most JOINS_MAX connections may be silent at a
+ * time; the oldest makes room.
  */
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -55,8 +56,7 @@ static void join_refuse(struct join *j, enum nmt_reason why)
 	join_drop(j);
 }
 
-/* All tokens of all waiting streams take the same time to compare: nothing leaks by timing. */
-static bool same_secret(const uint8_t *a, const uint8_t *b, size_t len)
+bool nmti_same_secret(const uint8_t *a, const uint8_t *b, size_t len)
 {
 	uint8_t diff = 0;
 
@@ -65,6 +65,7 @@ static bool same_secret(const uint8_t *a, const uint8_t *b, size_t len)
 	return !diff;
 }
 
+/* All tokens of all waiting streams take the same time to compare: nothing leaks by timing. */
 static struct nmti_boot *find_boot(struct nmt_domain *dom, const struct nmti_join *m)
 {
 	struct nmti_boot *found = NULL;
@@ -73,33 +74,57 @@ static struct nmti_boot *find_boot(struct nmt_domain *dom, const struct nmti_joi
 	for (node = dom->boots.next; node != &dom->boots; node = node->next) {
 		struct nmti_boot *b = nmti_container(node, struct nmti_boot, node);
 
-		if (same_secret(b->token, m->token, sizeof(m->token)) &&
-		    same_secret(b->session, m->session, sizeof(m->session)))
+		if (nmti_same_secret(b->token, m->token, sizeof(m->token)) &&
+		    nmti_same_secret(b->hello.session, m->session, sizeof(m->session)))
 			found = b;
 	}
 	return found;
 }
 
-static void join_done(struct join *j, size_t len)
+/* It belongs to a stream: its socket lives on. */
+static int join_pass(struct join *j)
 {
-	struct nmti_boot *b;
-	struct nmti_join m;
 	int fd = j->src.fd;
 
-	if (nmti_join_decode(j->buf, len, &m) || m.rail || m.kind != NMTI_JOIN_DATA) {
-		join_refuse(j, NMT_WHY_MALFORMED);
-		return;
-	}
-	b = find_boot(j->rdv->dom, &m);
-	if (!b) {
-		join_refuse(j, NMT_WHY_TOKEN);
-		return;
-	}
 	join_leave(j);
 	if (!j->in.hup)
 		nmti_drained(j->rdv->dom, &j->src);
 	free(j);
-	nmti_boot_join(b, fd); /* its watch takes the descriptor over */
+	return fd; /* the next watch takes the descriptor over */
+}
+
+/* So that the client need not wonder whether the network did it. */
+static void tell_unknown(int fd)
+{
+	struct nmti_confirm m = { .status = NMT_WHY_TOKEN };
+	uint8_t buf[64];
+
+	nmti_msg_send(fd, buf, nmti_confirm_encode(&m, buf, sizeof(buf)), 0);
+}
+
+static void join_done(struct join *j, size_t len)
+{
+	struct nmti_rejoin *r = NULL;
+	struct nmti_boot *b = NULL;
+	struct nmti_join m;
+
+	if (nmti_join_decode(j->buf, len, &m) || m.rail) {
+		join_refuse(j, NMT_WHY_MALFORMED);
+		return;
+	}
+	if (m.kind == NMTI_JOIN_DATA)
+		b = find_boot(j->rdv->dom, &m);
+	else
+		r = nmti_rejoin_find(j->rdv->dom, &m);
+	if (b) {
+		nmti_boot_join(b, join_pass(j));
+	} else if (r) {
+		nmti_rejoin_take(r, join_pass(j));
+	} else {
+		if (m.kind == NMTI_JOIN_CONTROL)
+			tell_unknown(j->src.fd);
+		join_refuse(j, NMT_WHY_TOKEN);
+	}
 }
 
 static void join_ready(struct nmti_source *src, uint32_t events)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Shared by the files that set streams up: connect.c listener.c greet.c bootstrap.c rendezvous.c ctl.c. */
+/*
+ * Shared by the files that set streams up: connect.c listener.c greet.c bootstrap.c rendezvous.c ctl.c
+ * rejoin.c.
+ */
 #ifndef NMTI_SETUP_H
 #define NMTI_SETUP_H
 
@@ -31,12 +34,13 @@ int nmti_msg_send(int fd, const void *msg, int len, int flags);
 enum nmti_boot_step {
 	BOOT_RESOLVE,  /* client: looking up the name */
 	BOOT_CONNECT,  /* client: TCP connect */
-	BOOT_SELECT,   /* client: HELLO is sent */
+	BOOT_SELECT,   /* client: waits for SELECT or DECLINE */
 	BOOT_DATA,     /* client: the data socket connects */
 	BOOT_JOINED,   /* client: JOIN is sent, waits for CONFIRM */
 	BOOT_JOIN,     /* server: SELECT is sent, waits for JOIN */
-	BOOT_CONFIRM,  /* server: CONFIRM is sent, waits for the client's */
 	BOOT_PATH,     /* both: the provider brings a path of its own up */
+	BOOT_CONFIRM,  /* server: CONFIRM is sent, and the client's word counts */
+	BOOT_FAILED,   /* both: CONFIRM said that this path fails, waits for the peer's */
 };
 
 /* A stream being set up. Freed when it is open. */
@@ -55,19 +59,39 @@ struct nmti_boot {
 	int naddr, at;
 	int last_error;
 	struct nmt_pdomain *pd;
-	uint8_t session[16], token[16];
+	uint8_t token[16];
 	uint64_t features;
 	uint16_t rails;            /* agreed on */
+	uint16_t port;             /* client: the server's rendezvous port */
 	uint8_t peer_mode;         /* enum nmt_recv_mode of the peer */
 	bool server;
-	bool up, peer_up;          /* CONFIRM was sent; has come */
+	bool up, peer_up;          /* the path is up here; CONFIRM(0) of the peer has come */
+	bool lost;                 /* it was up, and CONFIRM(0) cannot be taken back */
 	struct nmti_inbox in;
+
+	/* One offer after the other, until a path comes up. */
+	uint8_t next;              /* offers before it were tried, or passed over */
+	uint16_t failed_why;       /* enum nmt_reason, of the last path that failed; 0: none did */
+	int failed;                /* and the error */
+	char failed_what[64];
+	uint32_t memory;           /* s->memory before the path */
+	struct nmti_timer share;   /* what this path may take of the time */
+	struct nmti_timer drop;    /* takes a failed path down, outside of its provider's calls */
+
+	/* Large, and written before they are read. */
+	struct nmti_hello hello;
 	uint8_t inbuf[NMTI_MSG_MAX];
 };
 
 struct nmti_boot *nmti_boot_new(struct nmt_stream *s, const struct nmt_stream_attr *attr);
 /* The set-up failed: log WHAT, tell the peer WHY if it can be told, fail the stream. */
 void nmti_boot_fail(struct nmti_boot *b, int err, enum nmt_reason why, const char *what);
+/* The path that is being brought up failed: the next offer gets its turn, or the set-up fails. */
+void nmti_path_failed(struct nmti_boot *b, int err, const char *what);
+/* Take the path of an offer down, with all that belongs to it. Not inside of its provider. */
+void nmti_path_drop(struct nmti_boot *b);
+/* Close the descriptor of a source, if there is one. */
+void nmti_source_close(struct nmt_domain *dom, struct nmti_source *src);
 /* Client: the control connection is up. */
 void nmti_boot_client(struct nmti_boot *b);
 /* Server: FD said HELLO. Takes FD over. */
@@ -75,12 +99,58 @@ int nmti_boot_server(struct nmt_stream *s, const struct nmt_stream_attr *attr, i
 		     const struct nmti_hello *hello);
 /* The data socket for a stream in BOOT_JOIN came. Takes FD over. */
 void nmti_boot_join(struct nmti_boot *b, int fd);
-/* Which offer of HELLO suits a stream with ATTR in DOM; a reason when none does. */
+/* Which offer of HELLO, from *INDEX on, suits a stream with ATTR in DOM; a reason when none does. */
 enum nmt_reason nmti_choose(struct nmt_domain *dom, const struct nmt_stream_attr *attr,
 			    const struct nmti_hello *hello, uint8_t *index);
 /* What a stream with ATTR offers and requires. */
 uint64_t nmti_features(const struct nmt_stream_attr *attr);
 void nmti_decline(int fd, enum nmt_reason why);
+
+/* Opener and JOIN of rail 0 on a fresh connection: 0 or a negative errno. */
+int nmti_join_send(int fd, const uint8_t *session, const uint8_t *token, uint16_t kind);
+/* Takes the same time whether and where they differ. */
+bool nmti_same_secret(const uint8_t *a, const uint8_t *b, size_t len);
+
+/* How the control channel of a stream without data sockets comes back. */
+struct nmti_rejoin {
+	struct nmt_stream *s;
+	struct nmti_list node;     /* server: dom->rejoins, which a JOIN may name */
+	struct nmti_source src;    /* client: the connection that is to be it; fd -1: none */
+	struct nmti_timer retry;   /* client: the next try, or the end of this connect */
+	struct nmti_timer limit;   /* the time to come back in */
+	int64_t until;             /* when the recovery time is over */
+	struct nmt_stream_attr attr;
+	char *strings;             /* of attr */
+	struct sockaddr_storage addr; /* client: the server's rendezvous port */
+	socklen_t len;
+	char local[NMT_ADDR_MAX], peer[NMT_ADDR_MAX]; /* of the first channel */
+	uint8_t session[16], token[16];
+	bool server;
+	bool away;                 /* the channel is lost and not back */
+	bool closed;               /* by an end or a reset, so the network was there */
+	bool hurried;              /* the path is lost as well: less time */
+	bool joined, late;         /* client: JOIN is sent; and the time is over */
+	uint8_t refusals, silences, tries;
+	uint16_t said_len;
+	uint8_t said[NMTI_MSG_HDR_LEN + 32 + NMTI_BLOB_MAX]; /* the last RESUME, to be said again */
+	struct nmti_inbox in;
+	uint8_t buf[NMTI_MSG_HDR_LEN + 64]; /* CONFIRM */
+};
+
+/* FD is the first channel. NULL: no memory. */
+struct nmti_rejoin *nmti_rejoin_new(struct nmti_boot *b, int fd);
+void nmti_rejoin_free(struct nmti_rejoin *r);
+/* The channel broke (CLOSED: by an end or a reset of the peer's kernel): get it back, or wait for it. */
+void nmti_rejoin_start(struct nmti_rejoin *r, bool closed);
+/* The provider says MSG of the path: kept, if it has to be said again on the next channel. */
+void nmti_rejoin_path(struct nmti_rejoin *r, const void *msg, int len);
+/* The stream that JOIN names, or NULL. */
+struct nmti_rejoin *nmti_rejoin_find(struct nmt_domain *dom, const struct nmti_join *m);
+/* Server: FD showed its token. Takes FD over. */
+void nmti_rejoin_take(struct nmti_rejoin *r, int fd);
+/* The channel is back, on FD, where BYTES came already; or it is gone for good, for which ERR and WHAT. */
+void nmti_ctl_back(struct nmt_stream *s, int fd, const void *bytes, size_t len);
+void nmti_ctl_gone(struct nmt_stream *s, int err, const char *what);
 
 /*
  * The rendezvous port of the domain (opened now if need be), or a negative errno. Connections to

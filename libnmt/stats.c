@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a stream or a domain says of itself: counters, state, options. */
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "internal.h"
 
@@ -113,15 +115,25 @@ static void put_text(char *out, size_t size, const char *text)
 	snprintf(out, size, "%s", text);
 }
 
-/* A path without a socket is known by its control channel's addresses. */
-static void put_addrs(const struct nmt_stream *s, struct nmt_stream_info *info)
+void nmti_stream_why(struct nmt_stream *s, enum nmt_reason why, const char *fmt, ...)
 {
-	int fd = nmti_ctl_fd(s);
+	va_list ap;
 
-	if (fd < 0)
-		return;
-	nmti_addr_of_socket(fd, false, info->local);
-	nmti_addr_of_socket(fd, true, info->peer);
+	s->why = (uint16_t)why;
+	free(s->why_text);
+	va_start(ap, fmt);
+	if (vasprintf(&s->why_text, fmt, ap) < 0)
+		s->why_text = NULL;
+	va_end(ap);
+}
+
+static const char *why_text(const struct nmt_stream *s)
+{
+	if (s->why_text)
+		return s->why_text;
+	if (s->why == s->dom->why && s->dom->why_text[0])
+		return s->dom->why_text;
+	return nmt_reason_str(s->why);
 }
 
 int nmt_stream_info(const struct nmt_stream *s, struct nmt_stream_info *user)
@@ -141,14 +153,14 @@ int nmt_stream_info(const struct nmt_stream *s, struct nmt_stream_info *user)
 	info.waits = waits_of(s);
 	info.why = s->why;
 	if (s->why)
-		put_text(info.why_text, sizeof(info.why_text), nmt_reason_str(s->why));
+		put_text(info.why_text, sizeof(info.why_text), why_text(s));
 	if (s->pd) {
 		put_text(info.provider, sizeof(info.provider), s->ops->name);
 		put_text(info.device, sizeof(info.device),
 			 s->pd->device[0] ? s->pd->device : "any");
 		info.caps = s->ops->caps;
-		if (!s->ops->data_socket)
-			put_addrs(s, &info);
+		if (!s->ops->data_socket) /* it is known by its control channel's */
+			nmti_ctl_addrs(s, info.local, info.peer);
 	}
 	if (s->priv)
 		s->ops->info(s, &info);

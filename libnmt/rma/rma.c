@@ -134,6 +134,8 @@ static bool rma_work(struct nmt_stream *s, uint32_t budget)
 		nmti_rma_break(rs);
 		return false;
 	}
+	if (rs->lost_early && s->state >= NMT_STATE_OPEN)
+		nmti_rma_lost(rs);
 	nmti_rma_rx_news(rs);
 	if (s->posted && !s->posting)
 		more = nmti_rma_posts_run(rs, budget);

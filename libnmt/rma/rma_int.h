@@ -220,6 +220,7 @@ struct rma_stream {
 	bool lost_bytes;             /* the peer closed before it took everything */
 	bool usable;                 /* epoch 0 is up, and the core knows */
 	bool resuming;               /* epoch 0 was up, and the path was lost since */
+	bool lost_early;             /* it was lost before the stream was open */
 	bool stop_check;             /* a control message came: a STOP may be owed */
 	bool server;
 	uint64_t last, fin_run;      /* number of the last run; of FIN */
@@ -259,6 +260,7 @@ int nmti_rma_attach(struct nmt_stream *s, const struct nmti_path *path);
 void nmti_rma_connected(struct rma_rail *rail);
 void nmti_rma_usable(struct rma_stream *rs);
 void nmti_rma_failed(struct rma_rail *rail, int status, const char *text);
+void nmti_rma_lost(struct rma_stream *rs);     /* tell the peer, and fence */
 void nmti_rma_drained(struct rma_rail *rail);
 int nmti_rma_peer_path(struct nmt_stream *s, const void *msg, uint32_t len);
 void nmti_rma_peer_done(struct nmt_stream *s);

@@ -220,7 +220,7 @@ void nmti_rma_connected(struct rma_rail *rail)
 		nmti_rma_usable(rs);
 		return;
 	}
-	rs->resuming = false;
+	rs->resuming = rs->s->lost = false;
 	rs->attempts = 0;
 	rs->s->stat.recoveries++;
 	nmti_timer_cancel(rs->s->dom, &rs->timer);
@@ -256,11 +256,13 @@ void nmti_rma_path_late(struct nmti_timer *t)
 {
 	struct rma_stream *rs = nmti_container(t, struct rma_stream, timer);
 
-	if (rs->closing && rs->done_sent) { /* all was delivered; the peer is slow to say so */
+	if (!rs->done_sent) {
+		fail(rs, -ETIMEDOUT, "the path did not come back in time");
+	} else if (!nmti_done_told(rs->s)) { /* it would take the end for a loss */
+		nmti_timer_set(rs->s->dom, &rs->timer, nmti_now() + DONE_GRACE);
+	} else { /* all was delivered; the peer is slow to say so */
 		nmti_rma_over(rs);
 		nmti_work(rs->s);
-	} else {
-		fail(rs, -ETIMEDOUT, "the path did not come back in time");
 	}
 }
 
@@ -301,6 +303,8 @@ static void tell_resume(struct rma_stream *rs)
 static void path_down(struct rma_stream *rs)
 {
 	rs->path = PATH_FENCING;
+	rs->s->lost = true;
+	rs->lost_early = false;
 	rs->nheld = 0;
 	rs->ctrl_len = 0;
 	rs->queue_full = false;
@@ -313,22 +317,26 @@ static void path_down(struct rma_stream *rs)
 	}
 }
 
+void nmti_rma_lost(struct rma_stream *rs)
+{
+	if (!rs->peer_done)
+		tell_path_down(rs);
+	path_down(rs);
+}
+
 void nmti_rma_failed(struct rma_rail *rail, int status, const char *text)
 {
 	struct rma_stream *rs = rail->rs;
 
-	if (rs->path != PATH_CONNECTING && rs->path != PATH_UP)
+	if ((rs->path != PATH_CONNECTING && rs->path != PATH_UP) || rs->lost_early)
 		return;
 	nmti_info(rs->s->ctx, "%s: rail %u: %s", rs->s->ops->name, rail->index,
 		  text ? text : nmt_strerror(status));
 	if (rs->s->state < NMT_STATE_OPEN) {
-		nmti_path_up(rs->s, status);
-		nmti_stream_fail(rs->s, status); /* if it had been up already */
+		rs->lost_early = !nmti_path_up(rs->s, status);
 		return;
 	}
-	if (!rs->peer_done)
-		tell_path_down(rs);
-	path_down(rs);
+	nmti_rma_lost(rs);
 }
 
 /* Nothing of the epoch can happen any more. */

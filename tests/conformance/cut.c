@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Design 5.2: in negotiated mode a connection that ends without the peer's orderly end is
- * -ECONNRESET on both sides, never an end of stream.
+ * -ECONNRESET on both sides, never an end of stream. Where the bytes do not travel on sockets, a
+ * control channel that is cut comes back, and the stream does not notice (T_REJOIN).
  */
+#include <unistd.h>
+
 #include "suite.h"
 
 struct cut {
@@ -141,6 +144,162 @@ static void accept_any(struct env *env, struct lis *l)
 	}
 }
 
+/* ---- the control channel comes back ---- */
+
+/* Once is enough for the library to have to find out which of both ends it was. */
+static void t_cut_channel_comes_back(struct env *env)
+{
+	struct pair p;
+
+	pair_open(env, &p);
+	for (unsigned int i = 0; i < 6; i++) {
+		assert_true(socks_cut_any(i));
+		if (i % 2)
+			env_idle(env, 5 * MS);
+		pair_works(&p, 3000);
+	}
+	env_idle(env, 20 * MS);
+	pair_close(&p);
+}
+
+/* A middlebox that is gone for good: the client finds the way past it, to the rendezvous port. */
+static void t_cut_proxy_is_passed_by(struct env *env)
+{
+	struct lis *l;
+	struct cut c;
+
+	l = open_via_proxy(env, &c);
+	lis_close(l);
+	pair_works(&c.p, 10000);
+	proxy_cut(c.proxy, 0);
+	pair_works(&c.p, 10000);
+	proxy_close(c.proxy);
+	pair_works(&c.p, 10000);
+	pair_close(&c.p);
+}
+
+/* Only the stream that it belongs to has anything to do with it. */
+static void t_cut_channel_of_one_of_many(struct env *env)
+{
+	struct pair p[4];
+
+	for (int i = 0; i < 4; i++)
+		pair_open(env, &p[i]);
+	for (unsigned int i = 0; i < 16; i++) {
+		assert_true(socks_cut_any((unsigned int)rng_next(&env->rng)));
+		pair_works(&p[i % 4], 2000);
+	}
+	for (int i = 0; i < 4; i++)
+		pair_works(&p[i], 2000);
+	for (int i = 0; i < 4; i++)
+		pair_close(&p[i]);
+}
+
+struct cutter {
+	int stop, cuts;
+	uint64_t rng;
+};
+
+static void cutter_run(struct worker *w)
+{
+	struct cutter *c = w->arg;
+
+	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
+		usleep((useconds_t)rng_below(&c->rng, 3000));
+		c->cuts += socks_cut_any((unsigned int)rng_next(&c->rng));
+	}
+}
+
+/* Again and again, whatever state it is in, with traffic both ways. */
+static void t_cut_again_and_again_under_traffic(struct env *env)
+{
+	struct cutter cutter = { .rng = rng_next(&env->rng) };
+	struct worker w;
+	struct flow f[2];
+	struct pair p;
+
+	pair_open(env, &p);
+	worker_start(env, &w, cutter_run, &cutter);
+	for (int i = 0; i < 20; i++) {
+		flow_init(env, &f[0], p.c, p.s, 100 * KIB);
+		flow_init(env, &f[1], p.s, p.c, 100 * KIB);
+		flows_run(env, f, 2);
+		env_idle(env, 5 * MS);
+	}
+	__atomic_store_n(&cutter.stop, 1, __ATOMIC_RELEASE);
+	worker_join(&w);
+	assert_true(cutter.cuts > 10);
+	pair_works(&p, 10000);
+	pair_close(&p);
+}
+
+/* All is delivered and both ends close in order, however early or late the cut comes. */
+static void t_cut_while_closing_is_no_reset(struct env *env)
+{
+	for (int at = 0; at < 12; at++) {
+		struct pair p;
+
+		pair_open(env, &p);
+		end_put_pattern(p.c, 3, 0, 5000);
+		end_expect(p.s, 3, 0, 5000);
+		if (at % 3)
+			end_close(p.c);
+		else
+			assert_ok(env, nmt_shutdown(p.c->s, SHUT_WR));
+		env_spin(env, at);
+		socks_cut_any((unsigned int)at);
+		if (at % 2)
+			end_expect_eof(p.s);
+		if (!(at % 3))
+			end_close(p.c);
+		end_close(p.s);
+		env_spin(env, at / 2);
+		socks_cut_any((unsigned int)at / 2);
+		end_closed(p.c, 0);
+		end_closed(p.s, 0);
+	}
+}
+
+/* The server's listener, which it does not need, and its stream are gone: found out at once. */
+static void t_cut_from_a_stream_that_is_gone(struct env *env)
+{
+	int64_t start = now_ns();
+	struct pair p;
+
+	pair_open(env, &p);
+	pair_works(&p, 1000);
+	assert_true(socks_cut_any(0));
+	end_abort(p.s);
+	end_expect_error(p.c, -ECONNRESET);
+	assert_true(now_ns() - start < 2 * SEC * TIME_SCALE);
+}
+
+/* A client that does not come back: the recovery time is what the server waits. */
+static void t_cut_without_the_client(struct env *env)
+{
+	struct pair_opt opt;
+	struct pair p;
+	int64_t start;
+
+	pair_defaults(env, &opt);
+	opt.s.recovery_timeout = 300 * MS;
+	pair_open_opt(env, &p, &opt);
+	pair_works(&p, 1000);
+	assert_true(socks_cut_any(0));
+	start = now_ns();
+	while (!p.s->error) { /* the client's domain is not polled */
+		struct nmt_event ev[8];
+		int n = nmt_poll(env->dom[SERVER], ev, 8, 10 * MS);
+
+		for (int i = 0; i < n; i++)
+			end_event(env, &ev[i]);
+		assert_true(now_ns() - start < 4 * SEC);
+	}
+	assert_int_equal(p.s->error, -ETIMEDOUT);
+	assert_true(now_ns() - start >= 280 * MS);
+	end_expect_error(p.c, -ECONNRESET);
+}
+
 /* Wherever the handshake is cut, the client learns of it and nothing hangs. */
 static void t_cut_in_the_handshake(struct env *env)
 {
@@ -161,7 +320,7 @@ static void t_cut_in_the_handshake(struct env *env)
 			env_turn(env, "the end of a cut handshake", __FILE__, __LINE__);
 		}
 		proxy_cut(proxy, 0);
-		if (e->connected)
+		if (e->connected && config_has(env->cfg) & T_KERNEL)
 			end_expect_error(e, -ECONNRESET);
 		end_abort(e);
 		wait_for(env, e->closed);
@@ -170,12 +329,19 @@ static void t_cut_in_the_handshake(struct env *env)
 }
 
 const struct test tests_cut[] = {
-	TEST(t_cut_control_channel_is_reset, T_NEGOTIATED),
+	TEST(t_cut_control_channel_is_reset, T_NEGOTIATED | T_KERNEL),
 	TEST_MS(t_cut_data_socket_is_reset, T_NEGOTIATED | T_HOST | T_KERNEL, 12000),
 	TEST(t_cut_with_bytes_under_way_is_reset, T_NEGOTIATED | T_KERNEL),
-	TEST(t_cut_hits_one_stream_only, T_NEGOTIATED | T_HOST),
-	TEST(t_cut_after_half_close_is_reset, T_NEGOTIATED | T_HOST),
-	TEST(t_cut_tells_posts_and_borrows, T_NEGOTIATED),
+	TEST(t_cut_hits_one_stream_only, T_NEGOTIATED | T_HOST | T_KERNEL),
+	TEST(t_cut_after_half_close_is_reset, T_NEGOTIATED | T_HOST | T_KERNEL),
+	TEST(t_cut_tells_posts_and_borrows, T_NEGOTIATED | T_KERNEL),
 	TEST(t_cut_in_the_handshake, T_NEGOTIATED | T_HOST),
+	TEST(t_cut_channel_comes_back, T_REJOIN),
+	TEST(t_cut_proxy_is_passed_by, T_REJOIN),
+	TEST(t_cut_channel_of_one_of_many, T_REJOIN),
+	TEST_MS(t_cut_again_and_again_under_traffic, T_REJOIN, 20000),
+	TEST_MS(t_cut_while_closing_is_no_reset, T_REJOIN, 30000),
+	TEST(t_cut_from_a_stream_that_is_gone, T_REJOIN),
+	TEST(t_cut_without_the_client, T_REJOIN),
 	TESTS_END,
 };

@@ -147,7 +147,7 @@ unsigned int config_has(const struct config *c)
 	has |= c->recv == NMT_RECV_POOL ? T_POOL : T_POSTED;
 	has |= c->mode == NMT_MODE_RAW ? T_RAW : T_NEGOTIATED;
 	has |= c->records ? T_RECORDS : T_STREAM;
-	has |= in_kernel(c) ? T_KERNEL : 0;
+	has |= in_kernel(c) ? T_KERNEL : T_REJOIN;
 	has |= buffers(c) ? T_BUFFER : 0;
 	return has;
 }

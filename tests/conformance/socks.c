@@ -75,3 +75,11 @@ bool socks_cut(uint16_t listener_port, bool data)
 	}
 	return false;
 }
+
+bool socks_cut_any(unsigned int n)
+{
+	struct sock socks[256];
+	int count = socks_list(socks, ARRAY_LEN(socks));
+
+	return count && shutdown(socks[n % (unsigned int)count].fd, SHUT_RDWR) == 0;
+}

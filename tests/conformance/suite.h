@@ -68,6 +68,7 @@ unsigned int config_has(const struct config *c); /* T_* that hold */
 #define T_HOST 64u   /* plain host memory: the memory kind does not matter to the test */
 #define T_CPU 128u   /* memory that the CPU can touch */
 #define T_KERNEL 512u /* the bytes travel on sockets of the kernel */
+#define T_REJOIN 2048u /* a control channel that was cut comes back */
 #define T_BUFFER 1024u /* bytes are taken for the peer before it posts or is polled */
 #define T_OPAQUE 256u /* memory that it cannot touch, or only by nmt_mr_read and _write */
 
@@ -414,6 +415,8 @@ int socks_list(struct sock *out, int max);
 uint16_t socks_port(const char *addr);
 /* shutdown(2) both ways of one connected socket; data: not through the listener's port. */
 bool socks_cut(uint16_t listener_port, bool data);
+/* The same of connected socket number N modulo their number, whichever it is. */
+bool socks_cut_any(unsigned int n);
 
 /* ---- faults (faults.c) ---- */
 

@@ -207,6 +207,34 @@ static void test_join_replayed(void **state)
 	rig_close(&rig);
 }
 
+/* A stream with data sockets has no control channel that comes back. */
+static void test_control_join_of_an_open_stream(void **state)
+{
+	struct counts before;
+	uint8_t buf[128];
+	struct foe f;
+	size_t len;
+
+	(void)state;
+	rig_open(&rig, NULL);
+	before = rig_counts(&rig);
+	foe_init(&f);
+	foe_open_client(&rig, &f);
+	foe_warm_up(&rig, &f);
+	len = foe_join_bytes(&f, buf, sizeof(buf));
+	buf[AT_KIND + 1] = NMTI_JOIN_CONTROL;
+	for (int i = 0; i < 20; i++) {
+		refused(&f, buf, len);
+		foe_warm_up(&rig, &f);
+	}
+	pair_move(&rig, &rig.good, MIB);
+	leave(&f);
+	refused(&f, buf, len); /* and not when that is gone */
+	rig_prove(&rig);
+	rig_settle(&rig, &before);
+	rig_close(&rig);
+}
+
 /* The token of a handshake that was given up is dead; so is one whose stream the victim closed. */
 static void test_join_for_a_stream_that_is_gone(void **state)
 {
@@ -452,6 +480,42 @@ static void test_control_case(void **state)
 	rig_close(&rig);
 }
 
+/* A client that offers as much as it may, and then wants none of it: each offer has one turn. */
+static void test_every_offer_given_up(void **state)
+{
+	struct counts before;
+	struct foe f;
+
+	(void)state;
+	rig_open(&rig, NULL);
+	before = rig_counts(&rig);
+	foe_init(&f);
+	f.hello.noffers = NMTI_OFFERS_MAX;
+	for (int i = 1; i < NMTI_OFFERS_MAX; i++)
+		f.hello.offer[i] = f.hello.offer[0];
+	foe_hello(&rig, &f);
+	for (int i = 0; i < NMTI_OFFERS_MAX; i++) {
+		if (i)
+			assert_int_equal(foe_next(&rig, &f, REACT_MS), NMTI_MSG_SELECT);
+		if (i % 2)
+			foe_send_confirm(&f, NMT_WHY_PATH); /* twice: one of them counts for the next */
+		foe_send_confirm(&f, NMT_WHY_PATH);
+		assert_int_equal(foe_next(&rig, &f, REACT_MS), NMTI_MSG_CONFIRM);
+		if (i % 2 && ++i < NMTI_OFFERS_MAX) {
+			assert_int_equal(foe_next(&rig, &f, REACT_MS), NMTI_MSG_SELECT);
+			assert_int_equal(foe_next(&rig, &f, REACT_MS), NMTI_MSG_CONFIRM);
+		}
+		pair_move(&rig, &rig.good, MIB / 8);
+	}
+	assert_int_equal(foe_declined(&rig, &f, REACT_MS), NMT_WHY_PATH);
+	assert_int_equal(side_await_error(&rig, &f.victim, REACT_MS), -ECONNABORTED);
+	side_close(&rig, &f.victim);
+	foe_close(&f);
+	rig_prove(&rig);
+	rig_settle(&rig, &before);
+	rig_close(&rig);
+}
+
 static void test_confirm_truncated_then_closed(void **state)
 {
 	static const char confirm[] = "\0\4\1\0\0\0\0\x08" BODY8;
@@ -505,7 +569,7 @@ static void test_data_lost_before_confirm(void **state)
 
 int main(int argc, char **argv)
 {
-	struct CMUnitTest tests[11 + ARRAY_SIZE(join_cases) + ARRAY_SIZE(ctl_cases)] = {
+	struct CMUnitTest tests[13 + ARRAY_SIZE(join_cases) + ARRAY_SIZE(ctl_cases)] = {
 		cmocka_unit_test(test_join_truncated_then_closed),
 		cmocka_unit_test(test_join_replayed),
 		cmocka_unit_test(test_hello_instead_of_join),
@@ -517,8 +581,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_everything_at_once),
 		cmocka_unit_test(test_confirm_truncated_then_closed),
 		cmocka_unit_test(test_data_lost_before_confirm),
+		cmocka_unit_test(test_every_offer_given_up),
+		cmocka_unit_test(test_control_join_of_an_open_stream),
 	};
-	size_t n = 11;
+	size_t n = 13;
 
 	for (size_t i = 0; i < ARRAY_SIZE(join_cases); i++)
 		tests[n++] = rig_test(join_cases[i].name, test_join_case, &join_cases[i]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * How two ends agree: on the next epoch after a path failure, by RESUME on the control channel, and
- * on the end, by DONE. The control channel itself may be cut and come back.
+ * on the end, by DONE. The control channel itself may be cut, is away for any time, and comes back.
  *
  * Left out: segments and memory (stream.pml), credits (credits.pml). Each end sends RUNS runs on one
  * rail; the last one is FIN. What counts is that both process all runs, once, in order, and that both
@@ -35,14 +35,15 @@ byte told_epoch[2], told_processed[2];
 bool done_sent[2], done_heard[2];
 
 byte failures = FAILURES, cuts = CUTS;
+bool away = false;	/* the control channel is cut, and not back */
 
 #define PEER	(1 - me)
 
-/* What is said to an end that is gone goes nowhere. */
+/* What is said to an end that is gone, or while the channel is away, goes nowhere. */
 inline say(what, next, position)
 {
 	if
-	:: state[PEER] != gone -> channel[me] ! what, next, position
+	:: state[PEER] != gone && !away -> channel[me] ! what, next, position
 	:: else
 	fi
 }
@@ -108,7 +109,7 @@ inline hear()
 }
 
 /* "The control channel may be cut and come back; RESUME and DONE are told again on the new one."
- * What was under way is lost. */
+ * What was under way is lost, and what is said until it is back. */
 inline cut()
 {
 	do
@@ -119,11 +120,17 @@ inline cut()
 	:: nempty(channel[1]) -> channel[1] ? _, _, _
 	:: empty(channel[1]) -> break
 	od;
+	away = true;
+	cuts--
+}
+
+inline back()
+{
 #ifndef MUT_NO_RETELL
 	retell(0);
 	retell(1);
 #endif
-	cuts--
+	away = false
 }
 
 inline retell(i)
@@ -208,7 +215,8 @@ proctype end_of_stream(bit me)
 	:: d_step { state[me] == connecting && state[PEER] == connecting && epoch[me] == epoch[PEER] -> connect() }
 
 	:: d_step { ALIVE && nempty(channel[PEER]) && ROOM -> hear() }
-	:: d_step { ALIVE && cuts > 0 -> cut() }
+	:: d_step { ALIVE && cuts > 0 && !away -> cut() }
+	:: d_step { ALIVE && away -> back() }
 
 #ifndef MUT_NO_DONE
 	:: d_step { ALIVE && DONE_DUE && !done_sent[me] && ROOM ->

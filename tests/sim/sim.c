@@ -27,6 +27,7 @@ void sim_set(const struct sim_knobs *knobs)
 	sim.counts = (struct sim_counts){ .regs = sim.counts.regs,
 					  .endpoints = sim.counts.endpoints };
 	sim.lose_at = knobs->lose_at;
+	sim.call_at = knobs->call_at;
 	pthread_mutex_unlock(&sim.lock);
 }
 
@@ -387,19 +388,29 @@ static const struct nmti_rma_ops sim_ops = {
 	.describe = sim_describe,
 };
 
-int sim_add(struct nmt_ctx *ctx)
+static int add(struct nmt_ctx *ctx, uint32_t rank)
 {
-	static const struct nmt_provider_ops provider = {
+	const struct nmt_provider_ops provider = {
 		.abi = NMT_PROVIDER_ABI,
 		.size = sizeof(provider),
 		.name = "sim",
 		.caps = NMTI_RMA_CAPS | NMT_CAP_PLACEMENT | NMT_CAP_ZEROCOPY | NMT_CAP_RAILS |
 			NMT_CAP_RESUME | NMT_CAP_REMOTE_FLUSH,
-		.rank = 99,
+		.rank = rank,
 		.max_rails = 16,
 		.query = sim_query,
 		.rma = &sim_ops,
 	};
 
 	return nmti_provider_add(ctx, &provider);
+}
+
+int sim_add(struct nmt_ctx *ctx)
+{
+	return add(ctx, 99);
+}
+
+int sim_add_best(struct nmt_ctx *ctx)
+{
+	return add(ctx, 0);
 }

@@ -13,6 +13,7 @@
 #include <nmt/provider.h>
 
 int sim_add(struct nmt_ctx *ctx);
+int sim_add_best(struct nmt_ctx *ctx); /* so that "auto" prefers it to all others */
 
 /* Which end hears of a loss. */
 enum sim_heard { SIM_HEARD_BOTH, SIM_HEARD_CLIENT, SIM_HEARD_SERVER };
@@ -26,6 +27,10 @@ struct sim_knobs {
 	uint32_t lose_again;   /* so many deliveries later, once more; 0: no */
 	uint32_t heard;        /* enum sim_heard */
 	bool deaf;             /* nobody is connected any more */
+	/* Called at delivery number CALL_AT, and once more CALL_AGAIN deliveries later; 0: no. */
+	uint64_t call_at;
+	uint32_t call_again;
+	void (*call)(void);
 };
 void sim_set(const struct sim_knobs *knobs);
 

@@ -79,7 +79,7 @@ struct sim_fabric {
 	struct nmti_rma_ep *waiting;
 	struct sim_knobs knobs;
 	struct sim_counts counts;
-	uint64_t rng, lose_at, keys;
+	uint64_t rng, lose_at, call_at, keys;
 };
 extern struct sim_fabric sim;
 

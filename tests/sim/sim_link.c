@@ -276,11 +276,21 @@ static void land_message(struct nmti_rma_ep *ep, struct sim_item *it)
 	memcpy(c->data, it->data, it->len);
 }
 
+static void call_out(void)
+{
+	if (sim.counts.deliveries != sim.call_at)
+		return;
+	sim.call_at = sim.knobs.call_again ? sim.counts.deliveries + sim.knobs.call_again : 0;
+	sim.knobs.call_again = 0;
+	sim.knobs.call();
+}
+
 static void deliver(struct nmti_rma_ep *to, struct nmti_rma_ep *from, struct sim_item *it,
 		    int64_t now)
 {
 	bool loss = ++sim.counts.deliveries == sim.lose_at;
 
+	call_out();
 	if (loss && !sim.knobs.lose_after) {
 		lose(to);
 		return;

@@ -91,6 +91,70 @@ static void test_scarce(void **state)
 	}
 }
 
+/* ---- "auto", and a path that is lost before the stream is open ---- */
+
+static struct sim_knobs auto_knobs;
+static unsigned int on_tcp, on_sim;
+
+static void t_auto(struct env *env)
+{
+	struct nmt_domain_attr attr = env_domain_attr(env);
+	struct nmt_stream_info info[2];
+	struct pair p;
+
+	env->ctx = env_context(env);
+	assert_ok(env, sim_add_best(env->ctx));
+	for (int i = 0; i < 2; i++)
+		assert_ok(env, nmt_domain_open(env->ctx, "auto", &attr, &env->dom[i]));
+	sim_set(&auto_knobs);
+	pair_open(env, &p);
+	info[0] = end_info(p.c);
+	info[1] = end_info(p.s);
+	assert_string_equal(info[0].provider, info[1].provider);
+	if (!strcmp(info[0].provider, "tcp")) {
+		on_tcp++;
+		for (int i = 0; i < 2; i++) {
+			assert_int_equal(info[i].why, NMT_WHY_PATH);
+			assert_int_equal(strncmp(info[i].why_text, "sim: ", 5), 0);
+		}
+	} else {
+		assert_string_equal(info[0].provider, "sim");
+		on_sim++;
+	}
+	pair_works(&p, 100000);
+	pair_close(&p);
+}
+
+/* Whoever hears of it, both ends are on one path, and nothing of the other one is left. */
+static void test_auto(void **state)
+{
+	(void)state;
+	on_tcp = on_sim = 0;
+	for (uint32_t i = 0; i < 72; i++) {
+		auto_knobs = (struct sim_knobs){ .seed = i + 1, .lose_at = i % 12 + 1,
+						 .lose_after = i / 12 % 2, .heard = i / 24 };
+		run("auto.negotiated.pool.host", "auto", t_auto, i + 1);
+	}
+	print_message("lost at the beginning: %u on tcp, %u on sim\n", on_tcp, on_sim);
+	assert_true(on_tcp >= 4 && on_sim >= 4);
+}
+
+static void test_auto_never(void **state)
+{
+	int64_t start = now_ns();
+
+	(void)state;
+	on_tcp = on_sim = 0;
+	auto_knobs = (struct sim_knobs){ .seed = 1, .deaf = true };
+	run("auto.records.pool.host", "auto", t_auto, 1);
+	assert_int_equal(on_tcp, 1);
+	assert_true(now_ns() - start >= 1800 * MS); /* half of the 4 s, and not the other half */
+	assert_true(now_ns() - start < 3500 * MS * TIME_SCALE);
+	auto_knobs.deaf = false;
+	run("auto.records.pool.host", "auto", t_auto, 2);
+	assert_int_equal(on_sim, 1);
+}
+
 /* ---- what it costs ---- */
 
 #define BLOCK (64u * KIB)
@@ -335,6 +399,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_never_back),
 		cmocka_unit_test(test_scarce),
+		cmocka_unit_test(test_auto),
+		cmocka_unit_test(test_auto_never),
 		cmocka_unit_test(test_bulk),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_path),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The path of a stream is lost at every step: both directions carry random traffic, and delivery
- * number 1, 2, 3, ... breaks its rail, before or behind it, told to both ends or to one. Every byte
+ * number 1, 2, 3, ... breaks its rail, before or behind it, told to both ends or to one. The control
+ * channel is cut at every step too, with no loss, or a little before it, in it, or behind it. Every byte
  * arrives once, in order, and both ends close in order.
  *
  * sim_loss [CONFIG [FIRST [LAST [SEED]]]]: some of it again; CONFIG as in the conformance suite.
@@ -23,6 +24,13 @@ static struct {
 
 static struct sim_knobs knobs;
 static uint64_t steps; /* of the last run */
+
+static unsigned int cuts; /* in this run; also which socket is next */
+
+static void cut_channel(void)
+{
+	cuts += socks_cut_any(cuts);
+}
 
 /* End both in order; the loss may hit the very end. */
 static void close_both(struct pair *p)
@@ -162,6 +170,31 @@ static void run(const char *config, void (*fn)(struct env *env), uint64_t seed)
 	assert_int_equal(counts.regs, 0);
 }
 
+/* Cut at each step; LOSS: the path is lost near it as well. */
+static void every_cut(const char *config, void (*fn)(struct env *env), bool loss)
+{
+	uint64_t seed = only.seed ? only.seed : 7, end;
+
+	knobs = (struct sim_knobs){ .seed = seed };
+	run(config, fn, seed);
+	end = steps;
+	for (uint64_t at = only.first ? only.first : 1; at <= end && at < STEP_MAX; at++) {
+		if (only.last && at > only.last)
+			return;
+		knobs = (struct sim_knobs){ .seed = seed + at, .call_at = at, .call = cut_channel,
+					    .call_again = at % 3 ? 0 : (uint32_t)(at % 5 + 1) };
+		if (loss) {
+			knobs.lose_at = at + at % 4 > 2 ? at + at % 4 - 2 : 1;
+			knobs.lose_after = at % 2;
+			knobs.heard = (uint32_t)(at / 2 % 3);
+		}
+		cuts = (unsigned int)at / 4; /* the one end or the other finds out first */
+		print_message("%s: cut at %llu of %llu%s\n", config, (unsigned long long)at,
+			      (unsigned long long)end, loss ? ", and a loss" : "");
+		run(config, fn, seed);
+	}
+}
+
 static void every_step(const char *config, void (*fn)(struct env *env))
 {
 	uint64_t seed = only.seed ? only.seed : 7;
@@ -192,6 +225,21 @@ static void test_flow(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(configs); i++)
 		if (!only.config || !strcmp(configs[i], only.config))
 			every_step(configs[i], t_flow);
+}
+
+static void test_cut(void **state)
+{
+	static const char *const configs[] = {
+		"sim.records.pool.host", "sim/tiny@3.negotiated.posted.host",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(configs); i++) {
+		if (only.config && strcmp(configs[i], only.config))
+			continue;
+		every_cut(configs[i], t_flow, false);
+		every_cut(configs[i], t_flow, true);
+	}
 }
 
 static void test_cancel(void **state)
@@ -231,6 +279,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_flow),
+		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_whole),
 		cmocka_unit_test(test_staged),

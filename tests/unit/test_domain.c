@@ -80,6 +80,113 @@ static void test_environment(void **state)
 	unit_close(&u);
 }
 
+/* ---- what "auto" leaves out ---- */
+
+static const char *no_device; /* why not; NULL: there is one */
+static int opens, open_result;
+
+static int query_device(struct nmt_ctx *ctx, nmti_info_fn *emit, void *arg)
+{
+	struct nmt_info info = { .size = sizeof(info), .device = "any" };
+
+	(void)ctx;
+	info.status = no_device ? -ENODEV : 0;
+	snprintf(info.reason, sizeof(info.reason), "%s", no_device ? no_device : "");
+	return emit(arg, &info);
+}
+
+static int open_device(struct nmt_pdomain *pd)
+{
+	(void)pd;
+	opens++;
+	return open_result;
+}
+
+static void no_stream(struct nmt_stream *s)
+{
+	(void)s;
+}
+
+static int no_path(struct nmt_stream *s, const struct nmti_path *path)
+{
+	(void)s, (void)path;
+	return -ENODEV;
+}
+
+static int no_end(struct nmt_stream *s, int how)
+{
+	(void)s, (void)how;
+	return 0;
+}
+
+/* In place of the best provider that there can be. */
+static void add_best(struct unit *u, const char *name)
+{
+	struct nmt_provider_ops ops = {
+		.abi = NMT_PROVIDER_ABI, .size = sizeof(ops), .name = name, .rank = 1,
+		.caps = NMT_CAP_NEGOTIATED, .max_rails = 1, .stream_size = 8,
+		.query = query_device, .open = open_device, .attach = no_path,
+		.peer_done = no_stream, .shutdown = no_end, .close_stream = no_stream,
+		.abort = no_stream, .detach = no_stream,
+	};
+
+	assert_int_equal(nmti_provider_add(u->ctx, &ops), 0);
+}
+
+static void test_left_out(void **state)
+{
+	static const struct {
+		const char *device;
+		int result, opens;
+		enum nmt_reason why;
+		const char *text;
+	} cases[] = {
+		{ NULL, 0, 1, NMT_WHY_NONE, "" },
+		{ "no such adapter", 0, 0, NMT_WHY_NO_DEVICE, "verbs: no such adapter" },
+		{ NULL, -EACCES, 1, NMT_WHY_NO_DEVICE, "verbs: Permission denied" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct unit u;
+
+		unit_ctx(&u);
+		add_best(&u, "verbs");
+		no_device = cases[i].device;
+		open_result = cases[i].result;
+		opens = 0;
+		assert_int_equal(nmt_domain_open(u.ctx, "auto", NULL, &u.dom), 0);
+		assert_int_equal(opens, cases[i].opens);
+		assert_int_equal(u.dom->why, cases[i].why);
+		assert_string_equal(u.dom->why_text, cases[i].text);
+		assert_int_equal(u.dom->npd, cases[i].why ? 1 : 2);
+		if (cases[i].why)
+			assert_true(unit_logged(&u, "not using verbs: "));
+		unit_close(&u);
+	}
+}
+
+/* Its streams say so, and count. */
+static void test_left_out_stream(void **state)
+{
+	struct nmt_stream_info info = NMT_STREAM_INFO_INIT;
+	struct nmt_stats st = NMT_STATS_INIT;
+	struct unit u;
+
+	(void)state;
+	unit_ctx(&u);
+	add_best(&u, "verbs");
+	no_device = "no such adapter";
+	assert_int_equal(nmt_domain_open(u.ctx, "auto", NULL, &u.dom), 0);
+	unit_pair(&u, NULL);
+	assert_int_equal(nmt_stream_info(u.a, &info), 0);
+	assert_int_equal(info.why, NMT_WHY_NO_DEVICE);
+	assert_string_equal(info.why_text, "verbs: no such adapter");
+	assert_int_equal(nmt_stats(u.dom, NULL, &st), 0);
+	assert_int_equal(st.fallback_path, 2);
+	unit_close(&u);
+}
+
 /* ---- attributes ---- */
 
 static void test_attributes(void **state)
@@ -354,6 +461,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_specs),
 	cmocka_unit_test(test_spec_length),
 	cmocka_unit_test(test_environment),
+	cmocka_unit_test(test_left_out),
+	cmocka_unit_test(test_left_out_stream),
 	cmocka_unit_test(test_attributes),
 	cmocka_unit_test(test_defaults),
 	cmocka_unit_test(test_no_descriptors),

@@ -223,6 +223,7 @@ struct nmt_stream {
 	bool rx_shut, tx_shut; /* the application ended this direction */
 	bool records;    /* record boundaries are on */
 	bool stalled;    /* provider: a receive waits for pool memory */
+	bool lost;       /* provider without data sockets: the path is lost, and may come back */
 	uint8_t state;   /* core: enum nmt_stream_state, or NMTI_STATE_* */
 	uint8_t owe;     /* core: NMTI_OWE_*, events that the application has not had yet */
 	bool blocking;   /* core: tune.flags has NMT_STREAM_BLOCKING */
@@ -238,6 +239,7 @@ struct nmt_stream {
 	struct nmti_timer closer;
 	int64_t bye_by;
 	int close_status;
+	char *why_text;       /* of WHY, allocated; NULL: words for all streams */
 	uint16_t why;         /* enum nmt_reason */
 	bool at_domain_close; /* its status counts for nmt_domain_close */
 	uint32_t held;        /* pool cells */
@@ -260,8 +262,13 @@ void nmti_work(struct nmt_stream *s);
  */
 void nmti_stream_fail(struct nmt_stream *s, int err);
 
-/* The path that attach was asked for is up (0) or cannot be brought up (negative errno). */
-void nmti_path_up(struct nmt_stream *s, int status);
+/*
+ * The path that attach was asked for is up (0), or cannot be brought up, or was up and is lost before
+ * the stream is open (negative errno). True: the core sees to the rest; a path that failed is aborted
+ * and detached soon, and another one may be attached. False: the peer may count on the path already;
+ * it is to be treated as lost when the stream is open, and ops->work runs then.
+ */
+bool nmti_path_up(struct nmt_stream *s, int status);
 
 /* ops->close has finished: STATUS is what NMT_EV_CLOSED says. The core then calls ops->detach. */
 void nmti_stream_closed(struct nmt_stream *s, int status);
@@ -283,11 +290,16 @@ void nmti_send_fin(struct nmt_stream *s, uint64_t tx_offset, uint64_t records, b
 /*
  * Providers without data sockets have the end of a direction in band, and tell the core when the
  * whole stream is done: all that this side sent was received, and it takes no more. Told to the
- * peer once; its own word comes by ops->peer_done. No-op when the channel is gone.
+ * peer once, and again on each new channel; its own word comes by ops->peer_done. No-op when the
+ * channel is gone. nmti_done_told: the peer's kernel has it, or there is no channel any more.
  */
 void nmti_done(struct nmt_stream *s);
+bool nmti_done_told(const struct nmt_stream *s);
 
-/* A message of the path (RESUME, PATH_DOWN; whole, of bootwire.h) on the control channel. */
+/*
+ * A message of the path (RESUME, PATH_DOWN; whole, of bootwire.h) on the control channel. When that is
+ * away it is not sent; the last RESUME is said (again) on each new one.
+ */
 void nmti_path_tell(struct nmt_stream *s, const void *msg, int len);
 
 /*
@@ -407,12 +419,16 @@ struct nmt_provider_ops {
 	/*
 	 * Bring the path up. Ends, now or later, with nmti_path_up(). Takes path->fd over also when
 	 * it fails. With data_socket it gets the socket, else the peer's blob; then nmti_path_up()
-	 * comes later, and on the server attach comes before the client gets the answer.
+	 * comes later, and on the server attach comes before the client gets the answer. detach
+	 * follows also when it fails.
 	 */
 	int (*attach)(struct nmt_stream *s, const struct nmti_path *path);
 	/* Without data_socket. The peer needs the path no more: see nmti_done(). */
 	void (*peer_done)(struct nmt_stream *s);
-	/* Without data_socket. A message of the path. 0 or -EPROTO. NULL: none is expected. */
+	/*
+	 * Without data_socket. A message of the path. 0 or -EPROTO. NULL: none is expected. A RESUME
+	 * may come again.
+	 */
 	int (*peer_path)(struct nmt_stream *s, const void *msg, uint32_t len);
 	/* End a direction: SHUT_WR after all that was accepted; SHUT_RD: discard. */
 	int (*shutdown)(struct nmt_stream *s, int how);
@@ -423,7 +439,7 @@ struct nmt_provider_ops {
 	void (*close_stream)(struct nmt_stream *s);
 	/* Break the path: no peer writes to, and no device reads from, memory after this returns. */
 	void (*abort)(struct nmt_stream *s);
-	/* Free everything in priv. After abort or nmti_stream_closed. */
+	/* Free everything in priv. After abort or nmti_stream_closed, or when attach failed. */
 	void (*detach)(struct nmt_stream *s);
 
 	/* -- data: never wait; arguments are checked -- */
