@@ -59,7 +59,7 @@ static bool path_up(const struct pair *p)
 
 static uint64_t recoveries(const struct pair *p)
 {
-	return rma_of(p->c->s)->recoveries;
+	return end_info(p->c).recoveries;
 }
 
 /* ---- traffic ---- */
