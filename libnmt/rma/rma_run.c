@@ -19,9 +19,11 @@ static struct rma_chunk *chunk_at(struct rma_tx *tx, uint32_t i)
 /* ---- to the device ------------------------------------------------------------------------ */
 
 /* Bytes of ours that the run keeps until it is complete. */
-static uint32_t kept(const struct rma_tx *tx, const struct rma_held *h)
+static uint32_t kept(const struct rma_tx *tx, const struct rma_rail *rail, const struct rma_held *h)
 {
-	return h->from.reg == &tx->ring.reg || h->from.reg == &tx->stage.mem.reg ? h->run.len : 0;
+	return h->from.reg == rma_reg_at(&tx->ring.mem, rail) ||
+			       h->from.reg == rma_reg_at(&tx->stage.mem.mem, rail) ?
+		       h->run.len : 0;
 }
 
 static uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rail,
@@ -30,9 +32,9 @@ static uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rai
 	uint32_t flags = more ? NMTI_RMA_MORE : NMTI_RMA_SIGNAL;
 
 	if (rail->unsignalled + 1 >= SIGNAL_RUNS ||
-	    rail->unsignalled_bytes + kept(rs->tx, h) >= SIGNAL_BYTES)
+	    rail->unsignalled_bytes + kept(rs->tx, rail, h) >= SIGNAL_BYTES)
 		flags |= NMTI_RMA_SIGNAL;
-	if (h->from.addr && h->run.len <= rs->rd->lim.inline_max)
+	if (h->from.addr && h->run.len <= rs->rd->dev[rail->dev].lim.inline_max)
 		flags |= NMTI_RMA_INLINE;
 	return flags;
 }
@@ -58,7 +60,7 @@ static bool post_first(struct rma_stream *rs)
 	}
 	rail->held = flags & NMTI_RMA_MORE;
 	rail->unsignalled++;
-	rail->unsignalled_bytes += kept(rs->tx, h);
+	rail->unsignalled_bytes += kept(rs->tx, rail, h);
 	if (flags & NMTI_RMA_SIGNAL)
 		rail->unsignalled = rail->unsignalled_bytes = 0;
 	rail->last_run = rail->run_of[number & rs->send_mask] = h->number;
@@ -94,12 +96,13 @@ static int stage_block(struct rma_stream *rs)
 	return (int)st->next;
 }
 
-/* Copy LEN bytes of a chunk into the stage; the run that reads them gets the next number. */
-static int stage(struct rma_stream *rs, const struct rma_chunk *c, uint32_t len,
+/* Copy a run's bytes of a chunk into the stage; it gets the next number. */
+static int stage(struct rma_stream *rs, const struct rma_chunk *c, const struct nmti_run *run,
 		 struct nmti_rma_local *from)
 {
 	struct rma_stage *st = &rs->tx->stage;
 	int block = stage_block(rs), rc;
+	uint32_t len = run->len;
 	uint64_t at;
 
 	if (block < 0)
@@ -109,31 +112,34 @@ static int stage(struct rma_stream *rs, const struct rma_chunk *c, uint32_t len,
 	if (rc)
 		return rc;
 	rs->s->stat.tx_copied += len;
-	*from = (struct nmti_rma_local){ (char *)st->mem.mr->cpu + at, &st->mem.reg, at, len };
+	*from = (struct nmti_rma_local){ (char *)st->mem.mr->cpu + at,
+					 rma_reg_at(&st->mem.mem, &rs->rails[run->rail]), at, len };
 	st->run[block] = rs->last + 1;
 	st->next = (st->next + 1) % STAGE_BLOCKS;
 	return 0;
 }
 
-/* Where LEN bytes from tx->done of the chunk are. */
-static int locate(struct rma_stream *rs, const struct rma_chunk *c, uint32_t len,
+/* Where the run's bytes, from tx->done of the chunk on, are. */
+static int locate(struct rma_stream *rs, const struct rma_chunk *c, const struct nmti_run *run,
 		  struct nmti_rma_local *from)
 {
+	const struct rma_rail *rail = &rs->rails[run->rail];
 	struct rma_tx *tx = rs->tx;
 	uint64_t at = c->at + tx->done;
 
 	*from = (struct nmti_rma_local){ .len = 0 };
-	if (!len)
+	if (!run->len)
 		return 0;
 	if (!c->mr) {
 		at &= tx->ring.mr->size - 1;
-		*from = (struct nmti_rma_local){ (char *)tx->ring.mr->cpu + at, &tx->ring.reg, at,
-						 len };
+		*from = (struct nmti_rma_local){ (char *)tx->ring.mr->cpu + at,
+						 rma_reg_at(&tx->ring.mem, rail), at, run->len };
 		return 0;
 	}
-	if (!c->reg)
-		return stage(rs, c, len, from);
-	*from = (struct nmti_rma_local){ nmti_mr_cpu(c->mr, at), c->reg, at, len };
+	if (!c->mem)
+		return stage(rs, c, run, from);
+	*from = (struct nmti_rma_local){ nmti_mr_cpu(c->mr, at), rma_reg_at(c->mem, rail), at,
+					 run->len };
 	return 0;
 }
 
@@ -143,7 +149,7 @@ static uint32_t left_of(const struct rma_stream *rs, const struct rma_chunk *c)
 {
 	uint32_t left = c->len - rs->tx->done;
 
-	return c->mr && !c->reg && left > STAGE_BLOCK ? STAGE_BLOCK : left;
+	return c->mr && !c->mem && left > STAGE_BLOCK ? STAGE_BLOCK : left;
 }
 
 /* The window counts RUN as posted; it is held back behind the others. */
@@ -168,7 +174,7 @@ static int take_data(struct rma_stream *rs, struct rma_chunk *c, const struct nm
 {
 	struct rma_tx *tx = rs->tx;
 	struct nmti_rma_local from;
-	int rc = locate(rs, c, run->len, &from);
+	int rc = locate(rs, c, run, &from);
 
 	if (rc)
 		return rc;

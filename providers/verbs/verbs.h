@@ -151,7 +151,8 @@ struct nmti_rma_ep {
 	struct nmti_list all, expected, event;
 	uint8_t events;             /* VERBS_TELL_* */
 	struct nmti_timer timer;    /* of set-up, then of the drain */
-	int64_t deadline, patience; /* of set-up; until when a refusal may be a matter of order */
+	int64_t limit, deadline;    /* of set-up, in time and as a time */
+	int64_t patience;           /* until when a refusal may be a matter of order */
 	int attempt;
 	struct rdma_cm_id *id;
 	struct verbs_addr *from;
@@ -248,6 +249,8 @@ void nmti_verbs_gone(struct nmti_rma_dev *dev, const char *why);
 
 /* verbs_cm.c */
 int nmti_verbs_address(struct nmti_rma_dev *dev, void *blob, uint32_t cap);
+uint32_t nmti_verbs_fit(const void *server, uint32_t slen, const void *client, uint32_t clen);
+int nmti_verbs_status(const struct nmti_rma_dev *dev);
 int nmti_verbs_connect(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr,
 		       const void *blob, uint32_t len, struct nmti_rma_ep **ep);
 int nmti_verbs_expect(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr,

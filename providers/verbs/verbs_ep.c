@@ -14,6 +14,7 @@
 #include "verbs.h"
 
 #define DRAIN_LIMIT INT64_C(5000000000) /* then the queue pair is destroyed instead */
+#define BRIEF INT64_C(3000000000)       /* for set-up when another device may do better */
 
 /* ---- what is told ---- */
 
@@ -145,7 +146,10 @@ static void ep_init(struct nmti_rma_ep *ep, struct nmti_rma_dev *dev,
 	ep->depth = attr->send_depth;
 	ep->slots = (uint32_t)attr->run_slots + attr->ctrl_slots;
 	ep->inline_max = dev->limits.inline_max;
-	ep->deadline = nmti_now() + dev->opt.connect_timeout * INT64_C(1000000);
+	ep->limit = dev->opt.connect_timeout * INT64_C(1000000);
+	if (attr->brief && ep->limit > BRIEF)
+		ep->limit = BRIEF;
+	ep->deadline = nmti_now() + ep->limit;
 	memcpy(ep->token, attr->token, NMTI_RMA_TOKEN);
 	nmti_list_init(&ep->touched);
 	nmti_list_init(&ep->expected);
