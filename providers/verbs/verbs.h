@@ -176,7 +176,8 @@ struct nmti_rma_dev {
 	struct ibv_pd *ibpd;
 	struct ibv_comp_channel *comp;
 	struct rdma_event_channel *cm;
-	bool port_down;
+	bool port_down, leaving; /* leaving: the adapter is gone, endpoints drain yet */
+	struct nmti_timer leaver;
 	struct rdma_cm_id **parked; /* to be destroyed when the port is up again */
 	uint32_t nparked, parked_cap;
 	struct nmti_source comp_src, async_src, cm_src;
@@ -244,8 +245,17 @@ void nmti_verbs_options(struct nmt_ctx *ctx, struct verbs_opt *opt);
 int nmti_verbs_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_limits *limits,
 		    struct nmti_rma_dev **dev);
 void nmti_verbs_close(struct nmti_rma_dev *dev);
-/* The adapter is gone: every endpoint fails, and everything of the context is given back now. */
+/*
+ * The adapter is gone: every endpoint fails. Everything of the context is given back when they have
+ * drained and are destroyed, or soon: what arrived until then the peer takes for delivered.
+ */
 void nmti_verbs_gone(struct nmti_rma_dev *dev, const char *why);
+void nmti_verbs_ep_left(struct nmti_rma_dev *dev); /* an endpoint was destroyed */
+
+static inline bool verbs_is_gone(const struct nmti_rma_dev *dev)
+{
+	return !dev->port.ctx || dev->leaving;
+}
 
 /* verbs_cm.c */
 int nmti_verbs_address(struct nmti_rma_dev *dev, void *blob, uint32_t cap);

@@ -51,7 +51,7 @@ int nmti_verbs_address(struct nmti_rma_dev *dev, void *blob, uint32_t cap)
 	uint8_t *p = blob;
 	int n = 0;
 
-	if (!dev->port.ctx)
+	if (verbs_is_gone(dev))
 		return -ENODEV;
 	if (cap < BLOB_HEAD + BLOB_ADDR)
 		return -ENOSPC;
@@ -183,7 +183,7 @@ uint32_t nmti_verbs_fit(const void *server, uint32_t slen, const void *client, u
 
 int nmti_verbs_status(const struct nmti_rma_dev *dev)
 {
-	return !dev->port.ctx ? -ENODEV : dev->port_down ? -ENETDOWN : 0;
+	return verbs_is_gone(dev) ? -ENODEV : dev->port_down ? -ENETDOWN : 0;
 }
 
 /* ---- states of the queue pair ---- */

@@ -164,7 +164,7 @@ int nmti_verbs_ep_new(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *a
 	struct nmti_rma_ep *ep;
 	int rc;
 
-	if (!dev->port.ctx)
+	if (verbs_is_gone(dev))
 		return -ENODEV;
 	if (!attr_fits(dev, attr))
 		return -EINVAL;
@@ -327,6 +327,7 @@ void nmti_verbs_destroy(struct nmti_rma_ep *ep)
 	nmti_list_del(&ep->expected);
 	nmti_list_del(&ep->touched);
 	nmti_list_del(&ep->all);
+	nmti_verbs_ep_left(ep->dev);
 	free(ep);
 }
 
