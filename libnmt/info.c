@@ -8,7 +8,7 @@
 struct collect {
 	const struct nmt_provider_ops *ops;
 	const struct nmt_hints *hints;
-	const char *device; /* NULL: all */
+	const char *device; /* names with commas between them; NULL: all */
 	bool builtin;
 	struct nmt_info *list;
 	int rc;
@@ -24,11 +24,21 @@ static void insert(struct nmt_info **list, struct nmt_info *info)
 	*list = info;
 }
 
+static bool named(const char *list, const char *device)
+{
+	size_t len = strlen(device);
+
+	for (; list; list = strchr(list, ',') ? strchr(list, ',') + 1 : NULL)
+		if (strcspn(list, ",") == len && !memcmp(list, device, len))
+			return true;
+	return false;
+}
+
 static bool wanted(const struct collect *c, const struct nmt_info *info)
 {
 	if (info->status && !(c->hints->flags & NMT_INFO_UNUSABLE))
 		return false;
-	if (c->device && strcmp(c->device, info->device))
+	if (c->device && !named(c->device, info->device))
 		return false;
 	return (info->caps & c->hints->caps) == c->hints->caps;
 }

@@ -18,8 +18,9 @@ static int rma_open(struct nmt_pdomain *pd)
 		return -ENOMEM;
 	rd->pd = pd;
 	rd->ops = pd->ops->rma;
-	rc = rd->ops->open(pd, pd->device, &rd->lim, &rd->dev);
+	rc = nmti_rma_devs_open(rd, pd->device);
 	if (rc) {
+		nmti_rma_devs_close(rd);
 		free(rd);
 		return rc;
 	}
@@ -32,7 +33,7 @@ static void rma_close(struct nmt_pdomain *pd)
 	struct rma_dom *rd = pd->priv;
 
 	nmti_rma_regs_fini(rd);
-	rd->ops->close(rd->dev);
+	nmti_rma_devs_close(rd);
 	free(rd);
 }
 
@@ -97,20 +98,29 @@ static void on_event(const struct nmti_rma_wc *wc)
 	nmti_work(rs->s);
 }
 
-int nmti_rma_progress(struct nmt_pdomain *pd)
+static int progress_one(struct rma_dom *rd, struct nmti_rma_dev *dev)
 {
-	struct rma_dom *rd = pd->priv;
 	struct nmti_rma_wc wc[BATCH];
 	int n, sum = 0;
 
 	for (int i = 0; i < BATCHES; i++) {
-		n = rd->ops->poll(rd->dev, wc, BATCH);
+		n = rd->ops->poll(dev, wc, BATCH);
 		for (int k = 0; k < n; k++)
 			on_event(&wc[k]);
 		sum += n;
 		if (n < BATCH)
 			break;
 	}
+	return sum;
+}
+
+int nmti_rma_progress(struct nmt_pdomain *pd)
+{
+	struct rma_dom *rd = pd->priv;
+	int sum = 0;
+
+	for (uint8_t i = 0; i < rd->ndevs; i++)
+		sum += progress_one(rd, rd->dev[i].dev);
 	if (__atomic_load_n(&rd->stale, __ATOMIC_RELAXED))
 		nmti_rma_regs_sweep(rd);
 	return sum;
@@ -119,8 +129,11 @@ int nmti_rma_progress(struct nmt_pdomain *pd)
 static int rma_arm(struct nmt_pdomain *pd)
 {
 	struct rma_dom *rd = pd->priv;
+	int rc = 0;
 
-	return rd->ops->arm(rd->dev);
+	for (uint8_t i = 0; i < rd->ndevs && !rc; i++)
+		rc = rd->ops->arm(rd->dev[i].dev);
+	return rc;
 }
 
 /* ---- a stream's turn ---------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  * simulated fabric of the tests) implements, and the adapter that makes a stream provider of it.
  *
  * Words. A *device* is one opened adapter port with its completion queue, shared by the streams of
- * a domain. An *endpoint* is one rail of one stream and epoch: a reliable, ordered connection (a
+ * a domain, which may have several. An *endpoint* is one rail of one stream and epoch: a reliable, ordered connection (a
  * queue pair). A *registration* makes memory known to a device. A *completion* is told by poll.
  *
  * The engine owns windows, retries of a full send queue, staging, epochs and recovery. The provider
@@ -18,7 +18,7 @@
 
 #include <nmt/provider.h>
 
-#define NMTI_RMA_BLOB_MAX 240u /* address blob of a provider, behind the engine's own 16 bytes */
+#define NMTI_RMA_BLOB_MAX 240u /* addresses of all devices, behind the engine's own 16 bytes */
 #define NMTI_RMA_TOKEN 16u
 
 struct nmti_rma_dev; /* the provider's; begins with nothing the engine looks at */
@@ -83,6 +83,7 @@ struct nmti_rma_ep_attr {
 	uint32_t send_depth; /* requests in flight, at most limits.send_depth */
 	uint8_t rail;        /* number of it, for path entropy and messages */
 	uint8_t epoch;
+	bool brief;          /* there are other devices to try: do not hold out for this one */
 	const uint8_t *token; /* NMTI_RMA_TOKEN bytes that both ends know and nobody else */
 	void *owner;
 	uint64_t *doorbells; /* counts them, beyond the endpoint's life; NULL: nobody wants to know */
@@ -99,7 +100,8 @@ struct nmti_rma_ops {
 
 	/*
 	 * Register LEN bytes at OFFSET of a region; REMOTE: the peer may write it. -EOPNOTSUPP: the
-	 * device cannot reach this kind (REASON says why; the engine stages), -ENOMEM.
+	 * device cannot reach this kind (REASON says why; the engine stages), -ENOMEM; -ENODEV: it is
+	 * gone. What was registered with a device that goes is still given back by dereg.
 	 */
 	int (*reg)(struct nmti_rma_dev *dev, struct nmt_mr *mr, uint64_t offset, uint64_t len,
 		   bool remote, struct nmti_rma_reg *reg, const char **reason);
@@ -107,12 +109,20 @@ struct nmti_rma_ops {
 
 	/* Where this device can be connected to: bytes written to BLOB, at most CAP. */
 	int (*address)(struct nmti_rma_dev *dev, void *blob, uint32_t cap);
+	/*
+	 * How well the devices of two address blobs go together: 0 not at all, up to 7. Both ends ask,
+	 * each with the bytes that were sent, and must come to the same answer. NULL: always 1.
+	 */
+	uint32_t (*fit)(const void *server, uint32_t slen, const void *client, uint32_t clen);
+	/* 0: usable; -ENETDOWN: not now; -ENODEV: gone for good. NULL: always 0. */
+	int (*status)(const struct nmti_rma_dev *dev);
 
 	/*
 	 * Begin to connect to the device that BLOB names, or to expect the peer's connect with the
 	 * same token, rail and epoch. NMTI_RMA_CONNECTED or NMTI_RMA_FAILED follows. A connect may
 	 * come a little before its expect. Of epoch 0 it fails at the first obstacle, so that another
-	 * path gets its turn; later ones try until a deadline, since a lost network may come back.
+	 * path gets its turn; later ones try until a deadline, since a lost network may come back
+	 * (attr.brief: for some seconds only).
 	 * -EPROTO: BLOB; -EINVAL: more than the limits; -ENODEV: the device is gone; -ENOMEM.
 	 */
 	int (*connect)(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr,

@@ -3,7 +3,8 @@
  * Inside of the adapter that makes a stream provider of remote writes, for rma*.c:
  *
  * rma.c       ops table, domain, progress, the work of a stream, options
- * rma_reg.c   memory that the device knows: registrations of regions, bounce memory
+ * rma_dev.c   devices of a domain: opened, told to the peer, paired with the peer's
+ * rma_reg.c   memory that the devices know: registrations of regions, bounce memory
  * rma_path.c  rails: brought up, lost, fenced, resumed; the end of a stream
  * rma_tx.c    sending: the queue of operations
  * rma_ring.c  sending: memory of copied bytes
@@ -20,12 +21,23 @@
 #include "internal.h"
 #include "rma/rma.h"
 #include "rma/window.h"
+#include "rma/wire.h"
 
 /* ---- domain ------------------------------------------------------------------------------- */
 
 #define RMA_BUCKETS 64u
+#define RMA_DEVS NMTI_RMA_DEVS_MAX
 
-/* A region as the device knows it: for reading only, and for the peer to write to. */
+/*
+ * Memory as the devices of the domain know it: all of them, but for those that were gone already. A
+ * run may take any rail, so what one device cannot reach is staged for all.
+ */
+struct rma_mem {
+	struct nmti_rma_reg at[RMA_DEVS];
+	uint8_t have; /* bit by device */
+};
+
+/* A region: for reading only, and for the peer to write to. */
 struct rma_reg {
 	struct nmti_map map;
 	struct rma_reg *next;  /* in its bucket */
@@ -33,28 +45,51 @@ struct rma_reg {
 	struct nmt_mr *mr;     /* atomic. NULL: the region is closed */
 	uint32_t refs;         /* of streams that announced it */
 	uint8_t tried, have;   /* bit 0: for reading; bit 1: for the peer */
-	struct nmti_rma_reg at[2];
+	struct rma_mem mem[2];
+};
+
+struct rma_dev {
+	struct nmti_rma_dev *dev;
+	struct nmti_rma_limits lim;
 };
 
 struct rma_dom {
 	struct nmt_pdomain *pd;
 	const struct nmti_rma_ops *ops;
-	struct nmti_rma_dev *dev;
-	struct nmti_rma_limits lim;
+	struct rma_dev dev[RMA_DEVS];
+	uint8_t ndevs;
+	struct nmti_rma_limits lim; /* what all have; send_depth: what the best one has */
 	struct rma_reg *bucket[RMA_BUCKETS];
 	bool stale;            /* atomic: a region of the cache was closed */
 	uint32_t rings;        /* bytes of rings that have grown */
 };
 
-/* rma_reg.c. The registration of a region, made when first used; NULL: it has to be staged. */
+/* rma_dev.c. Open the devices of a list with commas. */
+int nmti_rma_devs_open(struct rma_dom *rd, const char *list);
+void nmti_rma_devs_close(struct rma_dom *rd);
+
+/* What a peer is told of the devices of this end. */
+struct rma_own {
+	uint8_t ndevs, dev[RMA_DEVS]; /* which ones, in the order told */
+	uint8_t len, bytes[NMTI_RMA_BLOB_MAX];
+};
+
+/* Those that are usable now. *DOUBT: bits of those that failed; none when all did. -ENODEV. */
+int nmti_rma_own_addrs(const struct rma_dom *rd, uint8_t *doubt, struct rma_own *own);
+
+/* rma_reg.c. Make MR known to all devices, or to none. What registering says; -ENODEV: all gone. */
+int nmti_rma_mem_reg(struct rma_dom *rd, struct nmt_mr *mr, bool remote, struct rma_mem *mem,
+		     const char **why);
+void nmti_rma_mem_dereg(struct rma_dom *rd, struct rma_mem *mem);
+/* The registration of a region, made when first used; NULL: it has to be staged. */
 struct rma_reg *nmti_rma_reg_get(struct rma_dom *rd, struct nmt_mr *mr, bool remote);
 void nmti_rma_reg_put(struct rma_reg *reg);
 void nmti_rma_regs_sweep(struct rma_dom *rd);
 void nmti_rma_regs_fini(struct rma_dom *rd);
-/* Host memory of the library that the device knows. -ENOMEM and what registering says. */
+/* Host memory of the library that the devices know. -ENOMEM and what registering says. */
 struct rma_bounce {
 	struct nmt_mr *mr;
-	struct nmti_rma_reg reg;
+	struct rma_mem mem;
 };
 int nmti_rma_bounce_new(struct rma_dom *rd, size_t len, bool remote, struct rma_bounce *b);
 void nmti_rma_bounce_free(struct rma_dom *rd, struct rma_bounce *b);
@@ -77,6 +112,7 @@ struct rma_rail {
 	uint64_t asked, told; /* requests: the last to tell its completion; the last that was told */
 	uint32_t quiet, quiet_bytes; /* runs behind ASKED, and bytes of ours in them */
 	uint8_t index;
+	uint8_t dev, to;         /* device of this end; number in the peer's list */
 	bool up, drained, held; /* held: MORE keeps requests back from the device */
 };
 
@@ -89,7 +125,7 @@ struct rma_rail {
 /* Bytes to send that lie in one piece. */
 struct rma_chunk {
 	struct nmt_mr *mr;              /* borrowed; NULL: copied into the ring */
-	const struct nmti_rma_reg *reg; /* of mr; NULL: staged */
+	const struct rma_mem *mem;      /* of mr; NULL: staged */
 	uint64_t at;                    /* offset into mr, or position in the ring */
 	uint64_t run;                   /* the last run that carries any of it */
 	uint32_t len;
@@ -156,8 +192,8 @@ struct rma_tx {
 
 struct rma_slab {
 	struct nmti_slab *slab;
-	struct nmti_rma_reg reg;
-	struct rma_bounce shadow;    /* where the peer writes if the device cannot reach the slab */
+	struct nmt_mr *shadow;       /* where the peer writes if a device cannot reach the slab */
+	struct rma_mem mem;          /* of that, or of the slab */
 };
 
 enum post_state { POST_FREE, POST_WAITS, POST_DONE };
@@ -184,7 +220,7 @@ struct rma_posts {
 /* Region ids RMA_SLABS and up: memory that the application posted. */
 struct rma_region {
 	struct rma_reg *reg;         /* NULL: free, or bounce memory */
-	struct nmti_rma_reg at;
+	const struct rma_mem *mem;   /* of REG, or of the one post in it */
 	uint64_t len;
 	uint32_t users;              /* posts */
 	bool told;                   /* in this epoch */
@@ -212,6 +248,7 @@ struct rma_stream {
 	struct rma_posts *posts;     /* NULL until the first nmt_recv_into */
 	struct rma_rail *rails;
 	uint8_t nrails, rails_max;
+	uint8_t doubt;               /* devices that a path failed over, by bits */
 	uint8_t path;                /* enum rma_path_state */
 	uint8_t wait;                /* enum nmti_win_wait: what sending waits for */
 	bool queue_full;             /* the device takes no more */
@@ -233,6 +270,7 @@ struct rma_stream {
 	uint64_t tries;              /* to come back, in all */
 	bool have_peer;              /* the peer's RESUME is in PEER */
 	struct nmti_resume peer;
+	struct rma_own own;          /* what the peer was told last */
 	uint8_t token[NMTI_RMA_TOKEN];
 	uint8_t ctrl[NMTI_CTRL_MAX];
 };
@@ -240,6 +278,11 @@ struct rma_stream {
 static inline struct rma_stream *rma_of(const struct nmt_stream *s)
 {
 	return s->priv;
+}
+
+static inline uint32_t min32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
 }
 
 static inline uint32_t rma_pow2(uint32_t n)
@@ -253,6 +296,18 @@ static inline uint32_t rma_pow2(uint32_t n)
 
 /* rma.c */
 int nmti_rma_progress(struct nmt_pdomain *pd);
+
+/*
+ * rma_dev.c. The devices that the rails of this epoch take. The best pairs by turns; each epoch, and
+ * each stream, begins with another one: so streams spread over devices.
+ */
+void nmti_rma_assign(struct rma_stream *rs, const struct nmti_rma_addrs *peer);
+/* The registration that a rail uses. */
+static inline const struct nmti_rma_reg *rma_reg_at(const struct rma_mem *mem,
+						    const struct rma_rail *rail)
+{
+	return &mem->at[rail->dev];
+}
 
 /* rma_path.c */
 int nmti_rma_offer(struct nmt_pdomain *pd, const struct nmt_stream *s, void *blob, uint32_t cap);

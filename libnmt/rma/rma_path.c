@@ -17,11 +17,6 @@
 
 /* ---- set-up ------------------------------------------------------------------------------- */
 
-static uint32_t min32(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 static void own_setup(const struct rma_dom *rd, uint32_t rails, struct nmti_rma_setup *m)
 {
 	uint32_t room = min32(rd->lim.recv_slots, SLOTS + CTRL_SLOTS);
@@ -39,7 +34,8 @@ static void own_setup(const struct rma_dom *rd, uint32_t rails, struct nmti_rma_
 		m->stripe_log2 = NMTI_STRIPE_MAX;
 }
 
-static int blob_put(const struct rma_dom *rd, uint32_t rails, uint8_t *blob, uint32_t cap)
+static int blob_put(const struct rma_dom *rd, uint32_t rails, const struct rma_own *own,
+		    uint8_t *blob, uint32_t cap)
 {
 	struct nmti_rma_setup m;
 	int n;
@@ -48,14 +44,24 @@ static int blob_put(const struct rma_dom *rd, uint32_t rails, uint8_t *blob, uin
 	n = nmti_rma_setup_encode(&m, blob, cap);
 	if (n < 0)
 		return n;
-	cap = min32(cap - NMTI_RMA_SETUP_LEN, NMTI_RMA_BLOB_MAX);
-	n = rd->ops->address(rd->dev, blob + NMTI_RMA_SETUP_LEN, cap);
-	return n < 0 ? n : n + (int)NMTI_RMA_SETUP_LEN;
+	if (cap - NMTI_RMA_SETUP_LEN < own->len)
+		return -ENOSPC;
+	memcpy(blob + NMTI_RMA_SETUP_LEN, own->bytes, own->len);
+	return n + own->len;
 }
 
+/* A server that offers is attached already: it expects its peer at what it chose then. */
 int nmti_rma_offer(struct nmt_pdomain *pd, const struct nmt_stream *s, void *blob, uint32_t cap)
 {
-	return blob_put(pd->priv, min32(s->tune.rails, pd->ops->max_rails), blob, cap);
+	uint32_t rails = min32(s->tune.rails, pd->ops->max_rails);
+	struct rma_own own;
+	uint8_t doubt = 0;
+	int rc;
+
+	if (s->priv && s->pd == pd)
+		return blob_put(pd->priv, rails, &rma_of(s)->own, blob, cap);
+	rc = nmti_rma_own_addrs(pd->priv, &doubt, &own);
+	return rc ? rc : blob_put(pd->priv, rails, &own, blob, cap);
 }
 
 static uint32_t rx_segments(const struct rma_stream *rs)
@@ -115,17 +121,20 @@ static int rails_alloc(struct rma_stream *rs)
 	return 0;
 }
 
-static int connect_rail(struct rma_stream *rs, struct rma_rail *rail, const uint8_t *blob,
-			uint32_t len)
+static int connect_rail(struct rma_stream *rs, struct rma_rail *rail,
+			const struct nmti_rma_addrs *peer)
 {
+	const struct rma_dev *dev = &rs->rd->dev[rail->dev];
+	const struct nmti_rma_addr *to = &peer->at[rail->to];
 	const struct nmti_rma_ops *ops = rs->rd->ops;
 	struct nmti_rma_ep_attr attr = {
 		.run_slots = rs->attr.rx_slots,
 		.ctrl_slots = rail->index ? 0 : rs->attr.rx_ctrl,
 		.ctrl_max = NMTI_CTRL_MAX,
-		.send_depth = rs->rd->lim.send_depth,
+		.send_depth = dev->lim.send_depth,
 		.rail = rail->index,
 		.epoch = nmti_win_epoch(rs->w),
+		.brief = rs->resuming && (rs->own.ndevs > 1 || peer->n > 1),
 		.token = rs->token,
 		.owner = rail,
 		.doorbells = &rs->s->stat.rma_doorbells,
@@ -135,8 +144,8 @@ static int connect_rail(struct rma_stream *rs, struct rma_rail *rail, const uint
 	rail->quiet = rail->quiet_bytes = 0;
 	rail->asked = rail->told = 0;
 	rail->last_run = rs->last;
-	return rs->server ? ops->expect(rs->rd->dev, &attr, &rail->ep)
-			  : ops->connect(rs->rd->dev, &attr, blob, len, &rail->ep);
+	return rs->server ? ops->expect(dev->dev, &attr, &rail->ep)
+			  : ops->connect(dev->dev, &attr, to->bytes, to->len, &rail->ep);
 }
 
 static void destroy_rails(struct rma_stream *rs)
@@ -148,23 +157,32 @@ static void destroy_rails(struct rma_stream *rs)
 	}
 }
 
-/* BLOB is the peer's, with the engine's part. */
-static int connect_rails(struct rma_stream *rs, const uint8_t *blob, uint32_t len)
+static int connect_rails(struct rma_stream *rs, const struct nmti_rma_addrs *peer)
 {
 	int rc = 0;
 
 	rs->path = PATH_CONNECTING;
 	for (uint8_t i = 0; i < rs->nrails && !rc; i++)
-		rc = connect_rail(rs, &rs->rails[i], blob + NMTI_RMA_SETUP_LEN,
-				  len - NMTI_RMA_SETUP_LEN);
+		rc = connect_rail(rs, &rs->rails[i], peer);
 	return rc;
+}
+
+/* Both parts of a blob that are the engine's. */
+static int blob_get(const uint8_t *blob, uint32_t len, struct nmti_rma_setup *m,
+		    struct nmti_rma_addrs *addrs)
+{
+	int rc = nmti_rma_setup_decode(blob, len, m);
+
+	return rc ? rc : nmti_rma_addrs_decode(blob + NMTI_RMA_SETUP_LEN, len - NMTI_RMA_SETUP_LEN,
+					       addrs);
 }
 
 int nmti_rma_attach(struct nmt_stream *s, const struct nmti_path *path)
 {
 	struct rma_stream *rs = rma_of(s);
+	struct nmti_rma_addrs addrs;
 	struct nmti_rma_setup peer;
-	int rc = nmti_rma_setup_decode(path->blob, path->blob_len, &peer);
+	int rc = blob_get(path->blob, path->blob_len, &peer, &addrs);
 
 	rs->s = s;
 	rs->rd = s->pd->priv;
@@ -174,13 +192,18 @@ int nmti_rma_attach(struct nmt_stream *s, const struct nmti_path *path)
 	rs->retry.fire = nmti_rma_path_retry;
 	memcpy(rs->token, path->token, sizeof(rs->token));
 	s->tx_ready = true;
+	if (!rc)
+		rc = nmti_rma_own_addrs(rs->rd, &rs->doubt, &rs->own);
 	if (rc)
 		return rc;
 	window_attr(rs, path, &peer);
 	rc = nmti_win_open(&rs->attr, &rs->w);
 	if (!rc)
 		rc = rails_alloc(rs);
-	return rc ? rc : connect_rails(rs, path->blob, path->blob_len);
+	if (rc)
+		return rc;
+	nmti_rma_assign(rs, &addrs);
+	return connect_rails(rs, &addrs);
 }
 
 static bool all_up(const struct rma_stream *rs)
@@ -290,7 +313,9 @@ static void tell_resume(struct rma_stream *rs)
 	m.offset = r.offset;
 	m.records = r.records;
 	m.segment = r.seg;
-	n = blob_put(rs->rd, rs->rails_max, m.blob, sizeof(m.blob));
+	n = nmti_rma_own_addrs(rs->rd, &rs->doubt, &rs->own);
+	if (!n)
+		n = blob_put(rs->rd, rs->rails_max, &rs->own, m.blob, sizeof(m.blob));
 	if (n < 0) {
 		fail(rs, n, "no address for the next path");
 		return;
@@ -317,6 +342,17 @@ static void path_down(struct rma_stream *rs)
 	}
 }
 
+/*
+ * The device that it went over may not work. A peer that hung up says nothing of it, and of one that
+ * is down or gone the provider tells as long as it is.
+ */
+static void doubt(struct rma_rail *rail, int status)
+{
+	if (status != -ECONNRESET && status != -ENOTCONN && status != -ENETDOWN &&
+	    status != -ENODEV)
+		rail->rs->doubt |= (uint8_t)(1u << rail->dev);
+}
+
 void nmti_rma_lost(struct rma_stream *rs)
 {
 	if (!rs->peer_done)
@@ -336,6 +372,7 @@ void nmti_rma_failed(struct rma_rail *rail, int status, const char *text)
 		rs->lost_early = !nmti_path_up(rs->s, status);
 		return;
 	}
+	doubt(rail, status);
 	nmti_rma_lost(rs);
 }
 
@@ -397,8 +434,9 @@ static int begin_epoch(struct rma_stream *rs)
 /* Both ends know what the other one has. */
 static void resume(struct rma_stream *rs)
 {
+	struct nmti_rma_addrs addrs;
 	struct nmti_rma_setup m;
-	int rc = nmti_rma_setup_decode(rs->peer.blob, rs->peer.blob_len, &m);
+	int rc = blob_get(rs->peer.blob, rs->peer.blob_len, &m, &addrs);
 
 	if (!rc)
 		rc = begin_epoch(rs);
@@ -414,10 +452,11 @@ static void resume(struct rma_stream *rs)
 		return;
 	}
 	nmti_rma_tx_rewind(rs);
+	nmti_rma_assign(rs, &addrs);
 	rc = nmti_rma_announce(rs);
 	if (rc)
 		fail(rs, rc, "no memory for the next epoch");
-	else if (connect_rails(rs, rs->peer.blob, rs->peer.blob_len))
+	else if (connect_rails(rs, &addrs))
 		path_down(rs);
 	nmti_work(rs->s);
 }

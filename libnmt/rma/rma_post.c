@@ -49,9 +49,12 @@ static int announce(struct rma_stream *rs, uint32_t i)
 	const struct rma_region *r = &rs->rx.region[i];
 	int rc = 0;
 
-	for (uint8_t rail = 0; rail < rs->nrails && !rc; rail++)
-		rc = nmti_win_region(rs->w, (uint16_t)(RMA_SLABS + i), rail, r->at.base, r->len,
-				     r->at.key);
+	for (uint8_t rail = 0; rail < rs->nrails && !rc; rail++) {
+		const struct nmti_rma_reg *at = rma_reg_at(r->mem, &rs->rails[rail]);
+
+		rc = nmti_win_region(rs->w, (uint16_t)(RMA_SLABS + i), rail, at->base, r->len,
+				     at->key);
+	}
 	return rc;
 }
 
@@ -90,7 +93,7 @@ static int region_slot(struct rma_stream *rs)
 }
 
 /* The id under which the peer knows this memory; REG is NULL for bounce memory. */
-static int region_of(struct rma_stream *rs, struct rma_reg *reg, const struct nmti_rma_reg *mem,
+static int region_of(struct rma_stream *rs, struct rma_reg *reg, const struct rma_mem *mem,
 		     uint64_t len)
 {
 	struct rma_rx *rx = &rs->rx;
@@ -109,7 +112,7 @@ static int region_of(struct rma_stream *rs, struct rma_reg *reg, const struct nm
 			nmti_rma_reg_put(r->reg);
 		if (reg)
 			reg->refs++;
-		*r = (struct rma_region){ .reg = reg, .at = *mem, .len = len };
+		*r = (struct rma_region){ .reg = reg, .mem = mem, .len = len };
 	}
 	r = &rx->region[i];
 	if (!r->told)
@@ -128,13 +131,13 @@ static int place(struct rma_stream *rs, struct rma_post *post, struct nmti_seg *
 
 	seg->offset = post->offset;
 	if (reg) {
-		rc = region_of(rs, reg, &reg->at[1], post->mr->size);
+		rc = region_of(rs, reg, &reg->mem[1], post->mr->size);
 	} else {
 		rc = nmti_rma_bounce_new(rs->rd, post->len, true, &post->bounce);
 		if (rc)
 			return rc;
 		seg->offset = 0;
-		rc = region_of(rs, NULL, &post->bounce.reg, post->len);
+		rc = region_of(rs, NULL, &post->bounce.mem, post->len);
 	}
 	if (rc < 0)
 		return rc;

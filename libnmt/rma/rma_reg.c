@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Memory that a device knows. Regions of the application are registered when they are first used
+ * Memory that the devices know. Regions of the application are registered when they are first used
  * and stay so until they are closed: what happens on any thread is a note, and the domain's thread
  * gives the registration back when it looks next.
  */
@@ -52,11 +52,43 @@ static struct rma_reg *reg_new(struct rma_dom *rd, struct nmt_mr *mr)
 	return reg;
 }
 
-/* Tell the device, once; what it cannot do now it is not asked again. */
-static void try_device(struct rma_dom *rd, struct rma_reg *reg, struct nmt_mr *mr, bool remote)
+/* ---- memory and devices ------------------------------------------------------------------- */
+
+void nmti_rma_mem_dereg(struct rma_dom *rd, struct rma_mem *mem)
+{
+	for (uint32_t i = 0; i < rd->ndevs; i++)
+		if (mem->have >> i & 1)
+			rd->ops->dereg(rd->dev[i].dev, &mem->at[i]);
+	mem->have = 0;
+}
+
+int nmti_rma_mem_reg(struct rma_dom *rd, struct nmt_mr *mr, bool remote, struct rma_mem *mem,
+		     const char **why)
+{
+	int rc = -ENODEV, one;
+
+	memset(mem, 0, sizeof(*mem));
+	for (uint32_t i = 0; i < rd->ndevs; i++) {
+		one = rd->ops->reg(rd->dev[i].dev, mr, 0, mr->size, remote, &mem->at[i], why);
+		if (one == -ENODEV)
+			continue;
+		rc = one;
+		if (rc)
+			break;
+		mem->have |= (uint8_t)(1u << i);
+	}
+	if (rc)
+		nmti_rma_mem_dereg(rd, mem);
+	return rc;
+}
+
+/* ---- regions ------------------------------------------------------------------------------ */
+
+/* Tell the devices, once; what they cannot do now they are not asked again. */
+static void try_devices(struct rma_dom *rd, struct rma_reg *reg, struct nmt_mr *mr, bool remote)
 {
 	const char *why = NULL;
-	int rc = rd->ops->reg(rd->dev, mr, 0, mr->size, remote, &reg->at[remote], &why);
+	int rc = nmti_rma_mem_reg(rd, mr, remote, &reg->mem[remote], &why);
 
 	reg->tried |= (uint8_t)(1u << remote);
 	if (!rc)
@@ -78,15 +110,14 @@ struct rma_reg *nmti_rma_reg_get(struct rma_dom *rd, struct nmt_mr *mr, bool rem
 	if (!reg)
 		return NULL;
 	if (!(reg->tried & 1u << remote))
-		try_device(rd, reg, mr, remote);
+		try_devices(rd, reg, mr, remote);
 	return reg->have & 1u << remote ? reg : NULL;
 }
 
 static void dereg(struct rma_dom *rd, struct rma_reg *reg)
 {
 	for (int i = 0; i < 2; i++)
-		if (reg->have & 1u << i)
-			rd->ops->dereg(rd->dev, &reg->at[i]);
+		nmti_rma_mem_dereg(rd, &reg->mem[i]);
 	reg->have = 0;
 }
 
@@ -143,7 +174,7 @@ int nmti_rma_bounce_new(struct rma_dom *rd, size_t len, bool remote, struct rma_
 	rc = nmti_mr_new(ctx, nmti_mem_kind(ctx, NMT_MEM_HOST), len, NMT_ACCESS_ALL, &mr);
 	if (rc)
 		return rc;
-	rc = rd->ops->reg(rd->dev, mr, 0, len, remote, &b->reg, &why);
+	rc = nmti_rma_mem_reg(rd, mr, remote, &b->mem, &why);
 	if (rc) {
 		nmti_err(ctx, "%s: registering %zu bytes of host memory: %s", rd->pd->ops->name,
 			 len, why ? why : nmt_strerror(rc));
@@ -158,7 +189,7 @@ void nmti_rma_bounce_free(struct rma_dom *rd, struct rma_bounce *b)
 {
 	if (!b->mr)
 		return;
-	rd->ops->dereg(rd->dev, &b->reg);
+	nmti_rma_mem_dereg(rd, &b->mem);
 	nmti_mr_free(b->mr);
 	b->mr = NULL;
 }

@@ -23,11 +23,11 @@ static struct rma_chunk *chunk_at(struct rma_tx *tx, uint32_t i)
 /* ---- to the device ------------------------------------------------------------------------ */
 
 /* Bytes of the ring that the run keeps until it is complete; a block of the stage is dearer. */
-static uint32_t kept(const struct rma_tx *tx, const struct rma_held *h)
+static uint32_t kept(const struct rma_tx *tx, const struct rma_rail *rail, const struct rma_held *h)
 {
-	if (h->from.reg == &tx->ring.mem.reg)
+	if (h->from.reg == rma_reg_at(&tx->ring.mem.mem, rail))
 		return h->run.len;
-	if (h->from.reg == &tx->stage.mem.reg)
+	if (h->from.reg == rma_reg_at(&tx->stage.mem.mem, rail))
 		return (uint32_t)tx->ring.mem.mr->size / STAGE_BLOCKS;
 	return 0;
 }
@@ -45,10 +45,10 @@ static uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rai
 	uint32_t flags = more ? NMTI_RMA_MORE : 0, half = rs->rd->lim.send_depth / 2;
 
 	if (rail->quiet + 1 >= (half < SIGNAL_RUNS ? half : SIGNAL_RUNS) ||
-	    rail->quiet_bytes + kept(rs->tx, h) >= rs->tx->ring.mem.mr->size / 2 ||
+	    rail->quiet_bytes + kept(rs->tx, rail, h) >= rs->tx->ring.mem.mr->size / 2 ||
 	    (!more && rail->asked == rail->told && awaited(rs)))
 		flags |= NMTI_RMA_SIGNAL;
-	if (h->from.addr && h->run.len <= rs->rd->lim.inline_max)
+	if (h->from.addr && h->run.len <= rs->rd->dev[rail->dev].lim.inline_max)
 		flags |= NMTI_RMA_INLINE;
 	return flags;
 }
@@ -60,7 +60,7 @@ static void posted(struct rma_stream *rs, struct rma_rail *rail, const struct rm
 	rs->s->stat.rma_writes++;
 	rs->tx->settled = false;
 	rail->quiet++;
-	rail->quiet_bytes += kept(rs->tx, h);
+	rail->quiet_bytes += kept(rs->tx, rail, h);
 	if (!asked)
 		return;
 	rs->s->stat.rma_signalled++;
@@ -122,12 +122,13 @@ static int stage_block(struct rma_stream *rs)
 	return (int)st->next;
 }
 
-/* Copy LEN bytes of a chunk into the stage; the run that reads them gets the next number. */
-static int stage(struct rma_stream *rs, const struct rma_chunk *c, uint32_t len,
+/* Copy a run's bytes of a chunk into the stage; it gets the next number. */
+static int stage(struct rma_stream *rs, const struct rma_chunk *c, const struct nmti_run *run,
 		 struct nmti_rma_local *from)
 {
 	struct rma_stage *st = &rs->tx->stage;
 	int block = stage_block(rs), rc;
+	uint32_t len = run->len;
 	uint64_t at;
 
 	if (block < 0)
@@ -137,34 +138,37 @@ static int stage(struct rma_stream *rs, const struct rma_chunk *c, uint32_t len,
 	if (rc)
 		return rc;
 	rs->s->stat.tx_copied += len;
-	*from = (struct nmti_rma_local){ (char *)st->mem.mr->cpu + at, &st->mem.reg, at, len };
+	*from = (struct nmti_rma_local){ (char *)st->mem.mr->cpu + at,
+					 rma_reg_at(&st->mem.mem, &rs->rails[run->rail]), at, len };
 	st->run[block] = rs->last + 1;
 	st->next = (st->next + 1) % STAGE_BLOCKS;
 	return 0;
 }
 
-/* Where LEN bytes from tx->done of the chunk are. */
-static int locate(struct rma_stream *rs, const struct rma_chunk *c, uint32_t len,
+/* Where the run's bytes, from tx->done of the chunk on, are. */
+static int locate(struct rma_stream *rs, const struct rma_chunk *c, const struct nmti_run *run,
 		  struct nmti_rma_local *from)
 {
+	const struct rma_rail *rail = &rs->rails[run->rail];
 	struct rma_tx *tx = rs->tx;
 	uint64_t at = c->at + tx->done;
 
 	*from = (struct nmti_rma_local){ .len = 0 };
-	if (!len)
+	if (!run->len)
 		return 0;
 	if (!c->mr) {
 		const struct rma_ring *ring = &tx->ring;
 		const struct rma_bounce *mem = c->at < ring->from ? &ring->old : &ring->mem;
 
 		at &= mem->mr->size - 1;
-		*from = (struct nmti_rma_local){ (char *)mem->mr->cpu + at, &mem->reg, at,
-						 len };
+		*from = (struct nmti_rma_local){ (char *)mem->mr->cpu + at,
+						 rma_reg_at(&mem->mem, rail), at, run->len };
 		return 0;
 	}
-	if (!c->reg)
-		return stage(rs, c, len, from);
-	*from = (struct nmti_rma_local){ nmti_mr_cpu(c->mr, at), c->reg, at, len };
+	if (!c->mem)
+		return stage(rs, c, run, from);
+	*from = (struct nmti_rma_local){ nmti_mr_cpu(c->mr, at), rma_reg_at(c->mem, rail), at,
+					 run->len };
 	return 0;
 }
 
@@ -174,7 +178,7 @@ static uint32_t left_of(const struct rma_stream *rs, const struct rma_chunk *c)
 {
 	uint32_t left = c->len - rs->tx->done;
 
-	return c->mr && !c->reg && left > STAGE_BLOCK ? STAGE_BLOCK : left;
+	return c->mr && !c->mem && left > STAGE_BLOCK ? STAGE_BLOCK : left;
 }
 
 /* The window counts RUN as posted; it is held back behind the others. */
@@ -199,7 +203,7 @@ static int take_data(struct rma_stream *rs, struct rma_chunk *c, const struct nm
 {
 	struct rma_tx *tx = rs->tx;
 	struct nmti_rma_local from;
-	int rc = locate(rs, c, run->len, &from);
+	int rc = locate(rs, c, run, &from);
 
 	if (rc)
 		return rc;

@@ -9,6 +9,7 @@
  */
 #include <stdlib.h>
 
+#include "mem/mem.h"
 #include "rma/rma_int.h"
 
 #define WINDOW (4u << 20)  /* most bytes in the window */
@@ -51,35 +52,41 @@ static int announce_slab(struct rma_stream *rs, uint32_t i)
 	uint64_t len = nmti_slab_mr(sl->slab)->size;
 	int rc = 0;
 
-	for (uint8_t r = 0; r < rs->nrails && !rc; r++)
-		rc = nmti_win_region(rs->w, (uint16_t)i, r, sl->reg.base, len, sl->reg.key);
+	for (uint8_t r = 0; r < rs->nrails && !rc; r++) {
+		const struct nmti_rma_reg *at = rma_reg_at(&sl->mem, &rs->rails[r]);
+
+		rc = nmti_win_region(rs->w, (uint16_t)i, r, at->base, len, at->key);
+	}
 	return rc;
 }
 
 static void slab_free(struct rma_stream *rs, struct rma_slab *sl)
 {
-	if (sl->shadow.mr)
-		nmti_rma_bounce_free(rs->rd, &sl->shadow);
-	else
-		rs->rd->ops->dereg(rs->rd->dev, &sl->reg);
+	nmti_rma_mem_dereg(rs->rd, &sl->mem);
+	if (sl->shadow)
+		nmti_mr_free(sl->shadow);
 	nmti_slab_free(rs->s, sl->slab);
 }
 
-/* Make it known to the device, or a shadow of it. */
+/* Make it known to the devices, or a shadow of it. */
 static int slab_reg(struct rma_stream *rs, struct rma_slab *sl)
 {
 	struct nmt_mr *mr = nmti_slab_mr(sl->slab);
+	struct rma_bounce shadow;
 	const char *why = NULL;
-	int rc = rs->rd->ops->reg(rs->rd->dev, mr, 0, mr->size, true, &sl->reg, &why);
+	int rc = nmti_rma_mem_reg(rs->rd, mr, true, &sl->mem, &why);
 
 	if (!rc)
 		return 0;
 	if (!rs->rx.nslabs)
 		nmti_info(rs->s->ctx, "%s: receive memory of kind %s is staged: %s",
 			  rs->s->ops->name, mr->ops->name, why ? why : nmt_strerror(rc));
-	rc = nmti_rma_bounce_new(rs->rd, mr->size, true, &sl->shadow);
-	sl->reg = sl->shadow.reg;
-	return rc;
+	rc = nmti_rma_bounce_new(rs->rd, mr->size, true, &shadow);
+	if (rc)
+		return rc;
+	sl->shadow = shadow.mr;
+	sl->mem = shadow.mem;
+	return 0;
 }
 
 static struct rma_slab *slab_new(struct rma_stream *rs)
@@ -262,8 +269,8 @@ static struct nmt_mr *landed(const struct rma_stream *rs, const struct nmti_cell
 {
 	*at = cell->offset;
 	for (uint32_t i = 0; i < rs->rx.nslabs; i++)
-		if (rs->rx.slab[i].slab == cell->slab && rs->rx.slab[i].shadow.mr)
-			return rs->rx.slab[i].shadow.mr;
+		if (rs->rx.slab[i].slab == cell->slab && rs->rx.slab[i].shadow)
+			return rs->rx.slab[i].shadow;
 	return cell->mr;
 }
 

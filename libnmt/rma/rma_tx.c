@@ -286,7 +286,7 @@ static void borrow(struct rma_stream *rs, const struct nmt_frag *frag)
 	struct rma_chunk *c = chunk_new(rs->tx);
 
 	c->mr = frag->mr;
-	c->reg = reg ? &reg->at[0] : NULL;
+	c->mem = reg ? &reg->mem[0] : NULL;
 	c->at = frag->offset;
 	c->len = frag->len;
 	nmti_mr_hold(frag->mr);

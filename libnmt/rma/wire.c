@@ -158,6 +158,54 @@ int nmti_rma_setup_decode(const void *blob, size_t len, struct nmti_rma_setup *m
 	return !p[1] && !load32(p + 12) && setup_ok(m) ? 0 : -EPROTO;
 }
 
+/* ---- addresses ------------------------------------------------------------------------------ */
+
+static bool addr_ok(uint8_t flags, uint8_t len)
+{
+	return !(flags & ~NMTI_RMA_DOUBT) && len;
+}
+
+int nmti_rma_addrs_encode(const struct nmti_rma_addrs *m, void *buf, size_t cap)
+{
+	uint8_t *p = buf;
+	size_t len = 0;
+
+	if (!between(m->n, 1, NMTI_RMA_DEVS_MAX))
+		return -EINVAL;
+	for (uint32_t i = 0; i < m->n; i++) {
+		if (!addr_ok(m->at[i].flags, m->at[i].len))
+			return -EINVAL;
+		len += NMTI_RMA_ADDR_HEAD + m->at[i].len;
+	}
+	if (len > cap)
+		return -ENOSPC;
+	for (uint32_t i = 0; i < m->n; i++) {
+		p[0] = m->at[i].len;
+		p[1] = m->at[i].flags;
+		memcpy(p + NMTI_RMA_ADDR_HEAD, m->at[i].bytes, p[0]);
+		p += NMTI_RMA_ADDR_HEAD + p[0];
+	}
+	return (int)len;
+}
+
+int nmti_rma_addrs_decode(const void *buf, size_t len, struct nmti_rma_addrs *m)
+{
+	const uint8_t *p = buf;
+
+	for (m->n = 0; len; m->n++) {
+		struct nmti_rma_addr *a = &m->at[m->n];
+
+		if (m->n == NMTI_RMA_DEVS_MAX || len < NMTI_RMA_ADDR_HEAD)
+			return -EPROTO;
+		*a = (struct nmti_rma_addr){ p[1], p[0], p + NMTI_RMA_ADDR_HEAD };
+		if (!addr_ok(a->flags, a->len) || len - NMTI_RMA_ADDR_HEAD < a->len)
+			return -EPROTO;
+		p += NMTI_RMA_ADDR_HEAD + a->len;
+		len -= NMTI_RMA_ADDR_HEAD + (size_t)a->len;
+	}
+	return m->n ? 0 : -EPROTO;
+}
+
 /* ---- encoding of control messages ----------------------------------------------------------- */
 
 static void store_grant(uint8_t *p, const struct nmti_grant *g)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Bytes of the engine, the stream over remote writes: the immediate of a run, the control messages
- * beside the runs, and the engine's part of an address blob. docs/wire.md, "The engine", as C.
+ * beside the runs, and address blobs up to the provider's part of each device. docs/wire.md, "The engine", as C.
  *
  * Pure: no I/O, no allocation, no state between calls. A decoder checks what a message can tell by
  * itself; whether it fits the stream (epoch, rails, credits, indexes, regions) is for the window.
@@ -50,6 +50,31 @@ int nmti_rma_setup_encode(const struct nmti_rma_setup *m, void *buf, size_t cap)
  * malformed or too short; -EPROTONOSUPPORT: another version. After an error *M is undefined.
  */
 int nmti_rma_setup_decode(const void *blob, size_t len, struct nmti_rma_setup *m);
+
+/* ---- addresses ----------------------------------------------------------------------------- */
+
+#define NMTI_RMA_DEVS_MAX 4
+#define NMTI_RMA_ADDR_HEAD 2 /* in front of the provider's bytes of each device */
+#define NMTI_RMA_DOUBT 1u    /* a path over it failed lately */
+
+/* Where a device can be connected to. */
+struct nmti_rma_addr {
+	uint8_t flags; /* NMTI_RMA_DOUBT */
+	uint8_t len;   /* >= 1 */
+	const uint8_t *bytes; /* of the provider */
+};
+
+/* The rest of a blob, behind the set-up. */
+struct nmti_rma_addrs {
+	uint8_t n; /* 1..NMTI_RMA_DEVS_MAX */
+	struct nmti_rma_addr at[NMTI_RMA_DEVS_MAX];
+};
+
+/* The length; -EINVAL: a field is out of the range given above; -ENOSPC: CAP. */
+int nmti_rma_addrs_encode(const struct nmti_rma_addrs *m, void *buf, size_t cap);
+
+/* All LEN bytes at BUF, which must stay as they are. 0; -EPROTO: malformed, *M is undefined. */
+int nmti_rma_addrs_decode(const void *buf, size_t len, struct nmti_rma_addrs *m);
 
 /* ---- runs ---------------------------------------------------------------------------------- */
 

@@ -155,7 +155,8 @@ struct nmti_rma_ep {
 	struct nmti_list all, expected, event;
 	uint8_t events;             /* VERBS_TELL_* */
 	struct nmti_timer timer;    /* of set-up, then of the drain */
-	int64_t deadline, patience; /* of set-up; until when a refusal may be a matter of order */
+	int64_t limit, deadline;    /* of set-up, in time and as a time */
+	int64_t patience;           /* until when a refusal may be a matter of order */
 	int attempt;
 	struct rdma_cm_id *id;
 	struct verbs_addr *from;
@@ -179,8 +180,9 @@ struct nmti_rma_dev {
 	struct ibv_pd *ibpd;
 	struct ibv_comp_channel *comp;
 	struct rdma_event_channel *cm;
-	bool port_down;
+	bool port_down, leaving; /* leaving: the adapter is gone, endpoints drain yet */
 	int sock; /* for questions about interfaces */
+	struct nmti_timer leaver;
 	struct rdma_cm_id **parked; /* to be destroyed when the network works again */
 	uint32_t nparked, parked_cap;
 	struct nmti_timer park_timer;
@@ -256,11 +258,22 @@ int nmti_verbs_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_
 void nmti_verbs_close(struct nmti_rma_dev *dev);
 /* Whether the interface of an address has its cable, which the port may tell a second later. */
 bool nmti_verbs_carrier(const struct nmti_rma_dev *dev, const struct verbs_addr *addr);
-/* The adapter is gone: every endpoint fails, and everything of the context is given back now. */
+/*
+ * The adapter is gone: every endpoint fails. Everything of the context is given back when they have
+ * drained and are destroyed, or soon: what arrived until then the peer takes for delivered.
+ */
 void nmti_verbs_gone(struct nmti_rma_dev *dev, const char *why);
+void nmti_verbs_ep_left(struct nmti_rma_dev *dev); /* an endpoint was destroyed */
+
+static inline bool verbs_is_gone(const struct nmti_rma_dev *dev)
+{
+	return !dev->port.ctx || dev->leaving;
+}
 
 /* verbs_cm.c */
 int nmti_verbs_address(struct nmti_rma_dev *dev, void *blob, uint32_t cap);
+uint32_t nmti_verbs_fit(const void *server, uint32_t slen, const void *client, uint32_t clen);
+int nmti_verbs_status(const struct nmti_rma_dev *dev);
 int nmti_verbs_connect(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr,
 		       const void *blob, uint32_t len, struct nmti_rma_ep **ep);
 int nmti_verbs_expect(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr,

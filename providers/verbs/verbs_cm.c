@@ -52,7 +52,7 @@ int nmti_verbs_address(struct nmti_rma_dev *dev, void *blob, uint32_t cap)
 	uint8_t *p = blob;
 	int n = 0;
 
-	if (!dev->port.ctx)
+	if (verbs_is_gone(dev))
 		return -ENODEV;
 	if (cap < BLOB_HEAD + BLOB_ADDR)
 		return -ENOSPC;
@@ -122,30 +122,69 @@ static bool same_bits(const uint8_t *a, const uint8_t *b, int bits)
 }
 
 /* How well two addresses go together: 0 not at all, 1 by a router, 2 in one subnet. */
-static int fit(const struct verbs_addr *from, const struct sockaddr_storage *to)
+static uint32_t addrs_fit(const struct sockaddr_storage *a, int a_bits,
+			  const struct sockaddr_storage *b, int b_bits)
 {
-	if (from->ss.ss_family != to->ss_family)
+	if (a->ss_family != b->ss_family)
 		return 0;
-	return 1 + same_bits(bytes_of(&from->ss), bytes_of(to), from->prefix);
+	return 1 + same_bits(bytes_of(a), bytes_of(b), a_bits > b_bits ? a_bits : b_bits);
+}
+
+/* The first best address of a blob for FROM, if any is better than BEST: how well it fits. */
+static uint32_t best_of(const uint8_t *p, const struct sockaddr_storage *from, int bits,
+			uint32_t best, struct sockaddr_storage *to)
+{
+	struct sockaddr_storage ss;
+
+	for (uint32_t k = 0; k < p[1]; k++) {
+		const uint8_t *at = p + BLOB_HEAD + BLOB_ADDR * k;
+		uint32_t fit;
+
+		read_addr(at, &ss);
+		fit = addrs_fit(from, bits, &ss, at[1]);
+		if (fit <= best)
+			continue;
+		best = fit;
+		*to = ss;
+	}
+	return best;
 }
 
 /* The pair of addresses to use; the order of our own, then of the peer's, decides between equals. */
 static int choose_pair(struct nmti_rma_ep *ep, const uint8_t *p)
 {
-	struct sockaddr_storage to;
-	int best = 0;
+	uint32_t best = 0;
 
 	for (int i = 0; i < ep->dev->port.naddrs; i++) {
-		for (int k = 0; k < p[1]; k++) {
-			read_addr(p + BLOB_HEAD + BLOB_ADDR * (uint32_t)k, &to);
-			if (fit(&ep->dev->port.addrs[i], &to) <= best)
-				continue;
-			best = fit(&ep->dev->port.addrs[i], &to);
-			ep->from = &ep->dev->port.addrs[i];
-			ep->peer = to;
-		}
+		struct verbs_addr *a = &ep->dev->port.addrs[i];
+		uint32_t fit = best_of(p, &a->ss, a->prefix, best, &ep->peer);
+
+		ep->from = fit > best ? a : ep->from;
+		best = fit;
 	}
 	return best ? 0 : -EADDRNOTAVAIL;
+}
+
+uint32_t nmti_verbs_fit(const void *server, uint32_t slen, const void *client, uint32_t clen)
+{
+	const uint8_t *s = server;
+	struct sockaddr_storage from, to;
+	uint32_t best = 0;
+
+	if (!blob_valid(server, slen) || !blob_valid(client, clen))
+		return 0;
+	for (uint32_t i = 0; i < s[1]; i++) {
+		const uint8_t *at = s + BLOB_HEAD + BLOB_ADDR * i;
+
+		read_addr(at, &from);
+		best = best_of(client, &from, at[1], best, &to);
+	}
+	return best;
+}
+
+int nmti_verbs_status(const struct nmti_rma_dev *dev)
+{
+	return verbs_is_gone(dev) ? -ENODEV : dev->port_down ? -ENETDOWN : 0;
 }
 
 /* ---- states of the queue pair ---- */
@@ -316,7 +355,7 @@ static void on_connect_timer(struct nmti_timer *t)
 		start(ep);
 	else
 		nmti_verbs_fail(ep, -ETIMEDOUT, "no connection within %d ms after %d attempts "
-				"(NMT_VERBS_CONNECT_TIMEOUT)", ep->dev->opt.connect_timeout,
+				"(NMT_VERBS_CONNECT_TIMEOUT)", (int)(ep->limit / 1000000),
 				ep->attempt);
 }
 
@@ -473,7 +512,7 @@ static void on_expect_timer(struct nmti_timer *t)
 	struct nmti_rma_ep *ep = nmti_container(t, struct nmti_rma_ep, timer);
 
 	nmti_verbs_fail(ep, -ETIMEDOUT, "the peer did not connect within %d ms "
-			"(NMT_VERBS_CONNECT_TIMEOUT)", ep->dev->opt.connect_timeout);
+			"(NMT_VERBS_CONNECT_TIMEOUT)", (int)(ep->limit / 1000000));
 }
 
 int nmti_verbs_expect(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr,

@@ -11,6 +11,8 @@
 
 #include "verbs.h"
 
+#define LEAVE_LIMIT INT64_C(1000000000) /* for the endpoints of an adapter that goes to drain */
+
 /* ---- choice of the port ---- */
 
 struct choice {
@@ -277,6 +279,7 @@ void nmti_verbs_close(struct nmti_rma_dev *dev)
 {
 	while (!nmti_list_empty(&dev->eps))
 		nmti_verbs_destroy(nmti_container(dev->eps.next, struct nmti_rma_ep, all));
+	nmti_timer_cancel(dev->pd->dom, &dev->leaver);
 	release(dev);
 	free(dev->parked);
 	free(dev->slots);
@@ -295,18 +298,13 @@ static void let_librdmacm_go(void)
 		rdma_free_devices(list);
 }
 
-void nmti_verbs_gone(struct nmti_rma_dev *dev, const char *why)
+/* The kernel's removal waits for this. */
+static void leave(struct nmti_rma_dev *dev)
 {
-	struct nmti_list *node;
-
-	if (!dev->port.ctx)
-		return;
-	nmti_log(dev->pd->ctx, NMT_LOG_ERROR, "verbs: %s: the adapter is gone (%s)", dev->port.name,
-		 why);
-	for (node = dev->eps.next; node != &dev->eps; node = node->next) {
+	nmti_timer_cancel(dev->pd->dom, &dev->leaver);
+	for (struct nmti_list *node = dev->eps.next; node != &dev->eps; node = node->next) {
 		struct nmti_rma_ep *ep = nmti_container(node, struct nmti_rma_ep, all);
 
-		nmti_verbs_fail(ep, -ENODEV, "the adapter is gone (%s)", why);
 		nmti_verbs_strip(ep);
 		if (ep->state == VERBS_FENCED)
 			nmti_verbs_drained(ep);
@@ -314,4 +312,31 @@ void nmti_verbs_gone(struct nmti_rma_dev *dev, const char *why)
 	dev->nahead = dev->ahead_pos = 0;
 	release(dev);
 	let_librdmacm_go();
+}
+
+static void leave_late(struct nmti_timer *t)
+{
+	leave(nmti_container(t, struct nmti_rma_dev, leaver));
+}
+
+void nmti_verbs_gone(struct nmti_rma_dev *dev, const char *why)
+{
+	if (verbs_is_gone(dev))
+		return;
+	nmti_log(dev->pd->ctx, NMT_LOG_ERROR, "verbs: %s: the adapter is gone (%s)", dev->port.name,
+		 why);
+	dev->leaving = true;
+	for (struct nmti_list *node = dev->eps.next; node != &dev->eps; node = node->next)
+		nmti_verbs_fail(nmti_container(node, struct nmti_rma_ep, all), -ENODEV,
+				"the adapter is gone (%s)", why);
+	dev->leaver.fire = leave_late;
+	if (nmti_list_empty(&dev->eps) ||
+	    nmti_timer_set(dev->pd->dom, &dev->leaver, nmti_now() + LEAVE_LIMIT))
+		leave(dev);
+}
+
+void nmti_verbs_ep_left(struct nmti_rma_dev *dev)
+{
+	if (dev->leaving && dev->port.ctx && nmti_list_empty(&dev->eps))
+		leave(dev);
 }

@@ -14,6 +14,7 @@
 #include "verbs.h"
 
 #define DRAIN_LIMIT INT64_C(5000000000) /* then the queue pair is destroyed instead */
+#define BRIEF INT64_C(3000000000)       /* for set-up when another device may do better */
 
 /* ---- what is told ---- */
 
@@ -146,7 +147,10 @@ static void ep_init(struct nmti_rma_ep *ep, struct nmti_rma_dev *dev,
 	ep->slots = (uint32_t)attr->run_slots + attr->ctrl_slots;
 	ep->inline_max = dev->limits.inline_max;
 	ep->doorbells = attr->doorbells;
-	ep->deadline = nmti_now() + dev->opt.connect_timeout * INT64_C(1000000);
+	ep->limit = dev->opt.connect_timeout * INT64_C(1000000);
+	if (attr->brief && ep->limit > BRIEF)
+		ep->limit = BRIEF;
+	ep->deadline = nmti_now() + ep->limit;
 	memcpy(ep->token, attr->token, NMTI_RMA_TOKEN);
 	nmti_list_init(&ep->touched);
 	nmti_list_init(&ep->expected);
@@ -161,7 +165,7 @@ int nmti_verbs_ep_new(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *a
 	struct nmti_rma_ep *ep;
 	int rc;
 
-	if (!dev->port.ctx)
+	if (verbs_is_gone(dev))
 		return -ENODEV;
 	if (!attr_fits(dev, attr))
 		return -EINVAL;
@@ -324,6 +328,7 @@ void nmti_verbs_destroy(struct nmti_rma_ep *ep)
 	nmti_list_del(&ep->expected);
 	nmti_list_del(&ep->touched);
 	nmti_list_del(&ep->all);
+	nmti_verbs_ep_left(ep->dev);
 	free(ep);
 }
 

@@ -98,7 +98,7 @@ int nmti_verbs_reg(struct nmti_rma_dev *dev, struct nmt_mr *mr, uint64_t offset,
 	struct verbs_reg *own;
 
 	*reason = "";
-	if (!dev->port.ctx)
+	if (verbs_is_gone(dev))
 		return -ENODEV;
 	own = calloc(1, sizeof(*own));
 	if (!own)

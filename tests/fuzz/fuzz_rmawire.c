@@ -41,7 +41,7 @@ static void check_ctrl(const struct rma_ctrl *m)
 
 static void decode_one(const struct codec *c, const uint8_t *data, size_t size)
 {
-	uint8_t buf[NMTI_CTRL_MAX];
+	uint8_t buf[RMA_ADDRS_LEN];
 	union msg m, again;
 	int len;
 
@@ -59,7 +59,7 @@ static void decode_one(const struct codec *c, const uint8_t *data, size_t size)
 /* Once a struct went through the wire, it must go through unchanged. */
 static void encode_one(const struct codec *c, const uint8_t *data, size_t size)
 {
-	uint8_t first[NMTI_CTRL_MAX], second[NMTI_CTRL_MAX];
+	uint8_t first[RMA_ADDRS_LEN], second[RMA_ADDRS_LEN];
 	union msg m;
 	int len;
 
@@ -77,9 +77,11 @@ static void encode_one(const struct codec *c, const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	decode_one(&codec_setup, data, size);
+	decode_one(&codec_addrs, data, size);
 	decode_one(&codec_run, data, size);
 	decode_one(&codec_ctrl, data, size);
 	encode_one(&codec_setup, data, size);
+	encode_one(&codec_addrs, data, size);
 	encode_one(&codec_ctrl, data, size);
 	return 0;
 }

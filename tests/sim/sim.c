@@ -17,6 +17,8 @@ static const struct sim_profile profiles[] = {
 	{ "tiny", 4, 6, 0, 12, 20000, 0 },
 	{ "slow", 16, 32, 16, 13, 300000, 0 },
 	{ "scarce", 64, 512, 64, 0, 0, 3 },
+	{ "left", 64, 512, 64, 14, 0, 0 },
+	{ "right", 12, 200, 16, 15, 5000, 0 },
 };
 
 void sim_set(const struct sim_knobs *knobs)
@@ -150,6 +152,7 @@ static int sim_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_
 		return -ENOMEM;
 	dev->pd = pd;
 	dev->profile = p;
+	dev->net = (uint32_t)(p - profiles);
 	dev->timer.fire = later;
 	dev->src.ready = news;
 	dev->src.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -164,13 +167,22 @@ static int sim_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_
 		.caps = NMT_CAP_NEGOTIATED | NMT_CAP_RECORDS | NMT_CAP_PLACEMENT |
 			NMT_CAP_ZEROCOPY | NMT_CAP_RAILS | NMT_CAP_RESUME | NMT_CAP_REMOTE_FLUSH,
 	};
+	pthread_mutex_lock(&sim.lock);
+	dev->next = sim.devs;
+	sim.devs = dev;
+	pthread_mutex_unlock(&sim.lock);
 	*out = dev;
 	return 0;
 }
 
 static void sim_close(struct nmti_rma_dev *dev)
 {
+	struct nmti_rma_dev **at = &sim.devs;
+
 	pthread_mutex_lock(&sim.lock);
+	while (*at != dev)
+		at = &(*at)->next;
+	*at = dev->next;
 	if (dev->eps || dev->regs)
 		sim_violation("a device is closed with endpoints or registrations");
 	pthread_mutex_unlock(&sim.lock);
@@ -188,6 +200,8 @@ static int sim_reg(struct nmti_rma_dev *dev, struct nmt_mr *mr, uint64_t offset,
 	struct sim_reg *r;
 	int rc = 0;
 
+	if (dev->lost == -ENODEV)
+		return -ENODEV;
 	if (!mr->cpu) {
 		*reason = "the simulated device reaches what the CPU reaches";
 		return -EOPNOTSUPP;
@@ -242,16 +256,18 @@ static int sim_query(struct nmt_ctx *ctx, nmti_info_fn *emit, void *arg)
 
 static int sim_address(struct nmti_rma_dev *dev, void *blob, uint32_t cap)
 {
-	(void)dev;
-	if (cap < 4)
+	if (dev->lost == -ENODEV)
+		return -ENODEV;
+	if (cap < SIM_BLOB)
 		return -ENOSPC;
 	memcpy(blob, "simd", 4);
-	return 4;
+	((uint8_t *)blob)[4] = (uint8_t)dev->net;
+	return SIM_BLOB;
 }
 
 static bool same(const struct nmti_rma_ep *a, const struct nmti_rma_ep *b)
 {
-	return a->server != b->server && a->attr.rail == b->attr.rail &&
+	return a->server != b->server && a->net == b->net && a->attr.rail == b->attr.rail &&
 	       a->attr.epoch == b->attr.epoch && !memcmp(a->token, b->token, sizeof(a->token));
 }
 
@@ -267,15 +283,21 @@ static void pair_up(struct nmti_rma_ep *a, struct nmti_rma_ep *b)
 }
 
 static int begin(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr, bool server,
-		 struct nmti_rma_ep **out)
+		 uint32_t net, struct nmti_rma_ep **out)
 {
-	struct nmti_rma_ep *ep = calloc(1, sizeof(*ep)), **at;
+	struct nmti_rma_ep *ep, *peer, **at;
 
+	if (dev->lost == -ENODEV)
+		return -ENODEV;
+	if (attr->send_depth > dev->profile->send_depth)
+		return -EINVAL;
+	ep = calloc(1, sizeof(*ep));
 	if (!ep)
 		return -ENOMEM;
 	ep->dev = dev;
 	ep->attr = *attr;
 	ep->server = server;
+	ep->net = net;
 	memcpy(ep->token, attr->token, sizeof(ep->token));
 	*out = ep;
 	pthread_mutex_lock(&sim.lock);
@@ -284,14 +306,17 @@ static int begin(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr, 
 	dev->eps = ep;
 	for (at = &sim.waiting; *at && (sim.knobs.deaf || !same(*at, ep)); at = &(*at)->other)
 		;
-	if (*at) {
-		struct nmti_rma_ep *peer = *at;
-
+	peer = *at;
+	if (peer && !peer->dev->lost && !dev->lost) {
 		*at = peer->other;
 		pair_up(ep, peer);
 	} else {
 		ep->other = sim.waiting;
 		sim.waiting = ep;
+		if (!server && (peer || dev->lost))
+			sim_refuse(ep);
+		else if (peer)
+			sim_refuse(peer);
 	}
 	pthread_mutex_unlock(&sim.lock);
 	return 0;
@@ -300,18 +325,18 @@ static int begin(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr, 
 static int sim_connect(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr,
 		       const void *blob, uint32_t len, struct nmti_rma_ep **ep)
 {
-	if (len != 4 || memcmp(blob, "simd", 4))
+	if (len != SIM_BLOB || memcmp(blob, "simd", 4))
 		return -EPROTO;
-	return begin(dev, attr, false, ep);
+	return begin(dev, attr, false, ((const uint8_t *)blob)[4], ep);
 }
 
 static int sim_expect(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr,
 		      struct nmti_rma_ep **ep)
 {
-	return begin(dev, attr, true, ep);
+	return begin(dev, attr, true, dev->net, ep);
 }
 
-static void wait_no_more(struct nmti_rma_ep *ep)
+void sim_wait_no_more(struct nmti_rma_ep *ep)
 {
 	struct nmti_rma_ep **at = &sim.waiting;
 
@@ -324,7 +349,7 @@ static void wait_no_more(struct nmti_rma_ep *ep)
 static void sim_fence(struct nmti_rma_ep *ep)
 {
 	pthread_mutex_lock(&sim.lock);
-	wait_no_more(ep);
+	sim_wait_no_more(ep);
 	/* What the peer had delivered in time is here already; nothing else comes. */
 	ep->state = SIM_FENCED;
 	sim_drop_items(ep);
@@ -340,7 +365,7 @@ static void sim_destroy(struct nmti_rma_ep *ep)
 	struct nmti_rma_ep **at = &dev->eps;
 
 	pthread_mutex_lock(&sim.lock);
-	wait_no_more(ep);
+	sim_wait_no_more(ep);
 	sim_drop_items(ep);
 	for (uint32_t i = dev->head; i != dev->tail; i++)
 		if (dev->cq[i].wc.ep == ep)
@@ -375,6 +400,8 @@ static const struct nmti_rma_ops sim_ops = {
 	.reg = sim_reg,
 	.dereg = sim_dereg,
 	.address = sim_address,
+	.fit = sim_fit,
+	.status = sim_status,
 	.connect = sim_connect,
 	.expect = sim_expect,
 	.write = sim_write,

@@ -5,7 +5,7 @@
  * device would: keys, bounds, receives posted, and that nothing uses an endpoint that is gone.
  *
  * The device names the kind of fabric: "sim" (fast), "sim/tiny" (few slots, short queues, delays),
- * "sim/slow" (delays), "sim/scarce" (registrations fail).
+ * "sim/slow" (delays), "sim/scarce" (registrations fail); "sim/left,right": two unequal ones.
  */
 #ifndef TESTS_SIM_H
 #define TESTS_SIM_H
@@ -18,6 +18,12 @@ int sim_add_best(struct nmt_ctx *ctx); /* so that "auto" prefers it to all other
 /* Which end hears of a loss. */
 enum sim_heard { SIM_HEARD_BOTH, SIM_HEARD_CLIENT, SIM_HEARD_SERVER };
 
+/* What is lost: a rail, or for good a device of an end that hears, a cable at both ends, or a cable
+ * of which no device says that it is dead. */
+enum sim_lost { SIM_LOST_RAIL, SIM_LOST_ADAPTER, SIM_LOST_CABLE, SIM_LOST_SILENT };
+
+#define SIM_NETS 8u
+
 /* Of all fabrics of the process; between tests. */
 struct sim_knobs {
 	uint64_t seed;
@@ -26,6 +32,7 @@ struct sim_knobs {
 	bool lose_after;       /* behind the delivery: what was delivered is not acknowledged */
 	uint32_t lose_again;   /* so many deliveries later, once more; 0: no */
 	uint32_t heard;        /* enum sim_heard */
+	uint32_t lost;         /* enum sim_lost */
 	bool deaf;             /* nobody is connected any more */
 	/* Called at delivery number CALL_AT, and once more CALL_AGAIN deliveries later; 0: no. */
 	uint64_t call_at;
@@ -35,6 +42,7 @@ struct sim_knobs {
 void sim_set(const struct sim_knobs *knobs);
 
 struct sim_counts {
+	uint64_t on_net[SIM_NETS]; /* deliveries by network */
 	uint64_t deliveries, losses, refused; /* refused: connects that nobody expected in time */
 	uint64_t violations;   /* of the rules of a device: each is a bug, told on standard error */
 	uint64_t writes, sends, asks, signalled, doorbells, bytes;

@@ -46,6 +46,7 @@ struct nmti_rma_ep {
 	struct nmti_rma_ep_attr attr;
 	uint8_t token[NMTI_RMA_TOKEN];
 	bool server, starved;
+	uint32_t net;              /* that it connects, or is connected to, on */
 	enum sim_state state;
 	struct sim_item *head, *tail; /* own requests that are not acknowledged */
 	struct sim_item *held;        /* the first one that the doorbell was not rung for */
@@ -64,6 +65,8 @@ struct nmti_rma_dev {
 	struct nmti_rma_dev *next;
 	struct nmt_pdomain *pd;
 	const struct sim_profile *profile;
+	uint32_t net;                 /* number of the profile */
+	int lost;                     /* 0; for good: -ENODEV, -ENETDOWN; -ETIMEDOUT: it says nothing */
 	struct nmti_source src;       /* eventfd */
 	struct nmti_timer timer;
 	struct nmti_rma_ep *eps;
@@ -77,6 +80,7 @@ struct nmti_rma_dev {
 struct sim_fabric {
 	pthread_mutex_t lock;
 	struct nmti_rma_ep *waiting;
+	struct nmti_rma_dev *devs;
 	struct sim_knobs knobs;
 	struct sim_counts counts;
 	uint64_t rng, lose_at, call_at, keys;
@@ -89,9 +93,18 @@ uint64_t sim_random(void);
 struct sim_cqe *sim_complete(struct nmti_rma_ep *ep, uint8_t event);
 void sim_wake(struct nmti_rma_dev *dev);
 void sim_break(struct nmti_rma_ep *ep, bool here);
+void sim_wait_no_more(struct nmti_rma_ep *ep);
 /* Deliver what is due at DEV and acknowledge what was. When there is more to do; INT64_MAX: never. */
 int64_t sim_run(struct nmti_rma_dev *dev, int64_t now);
 void sim_drop_items(struct nmti_rma_ep *ep);
+
+/* sim_dev.c */
+#define SIM_BLOB 5u /* "simd", network */
+uint32_t sim_fit(const void *server, uint32_t slen, const void *client, uint32_t clen);
+int sim_status(const struct nmti_rma_dev *dev);
+void sim_refuse(struct nmti_rma_ep *ep);
+void sim_dev_lose(struct nmti_rma_ep *ep); /* what the endpoint goes over, as the knobs say */
+
 int sim_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, uint64_t remote,
 	      uint64_t key, uint32_t imm, uint32_t flags, uint64_t *number);
 int sim_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint32_t flags,

@@ -214,7 +214,7 @@ void sim_break(struct nmti_rma_ep *ep, bool here)
 	if (!here)
 		return;
 	c = sim_complete(ep, NMTI_RMA_FAILED);
-	c->wc.status = -ECONNRESET;
+	c->wc.status = ep->dev->lost ? ep->dev->lost : -ECONNRESET;
 	c->wc.text = "the simulated path is lost";
 	sim_wake(ep->dev);
 }
@@ -224,6 +224,10 @@ static void lose(struct nmti_rma_ep *ep)
 	sim.counts.losses++;
 	sim.lose_at = sim.knobs.lose_again ? sim.counts.deliveries + sim.knobs.lose_again : 0;
 	sim.knobs.lose_again = 0;
+	if (sim.knobs.lost) {
+		sim_dev_lose(ep);
+		return;
+	}
 	if (ep->peer)
 		sim_break(ep->peer, hears(ep->peer));
 	sim_break(ep, hears(ep));
@@ -291,6 +295,7 @@ static void deliver(struct nmti_rma_ep *to, struct nmti_rma_ep *from, struct sim
 	bool loss = ++sim.counts.deliveries == sim.lose_at;
 
 	call_out();
+	sim.counts.on_net[to->net]++;
 	if (loss && !sim.knobs.lose_after) {
 		lose(to);
 		return;
@@ -311,6 +316,8 @@ static int64_t arrive(struct nmti_rma_ep *ep, int64_t now)
 {
 	struct nmti_rma_ep *from = ep->peer;
 
+	if (ep->dev->lost == -ENODEV)
+		return INT64_MAX;
 	for (struct sim_item *it = from ? from->head : NULL; it && it != from->held;
 	     it = it->next) {
 		if (it->delivered)

@@ -21,8 +21,16 @@ struct rma_ctrl {
 	struct nmti_grant grants[NMTI_CTRL_MAX / NMTI_GRANT_LEN];
 };
 
+/* The devices of an address blob, with the provider's bytes here. */
+struct rma_addrs {
+	struct nmti_rma_addrs head;
+	uint8_t bytes[NMTI_RMA_DEVS_MAX][UINT8_MAX];
+};
+#define RMA_ADDRS_LEN (NMTI_RMA_DEVS_MAX * (NMTI_RMA_ADDR_HEAD + UINT8_MAX))
+
 union msg {
 	struct nmti_rma_setup setup;
+	struct rma_addrs addrs;
 	struct rma_run run;
 	struct rma_ctrl ctrl;
 };
@@ -36,6 +44,29 @@ static inline int decode_setup(const void *buf, size_t len, union msg *m)
 static inline int encode_setup(const union msg *m, void *buf, size_t cap)
 {
 	return nmti_rma_setup_encode(&m->setup, buf, cap);
+}
+
+static inline int decode_addrs(const void *buf, size_t len, union msg *m)
+{
+	struct nmti_rma_addrs *a = &m->addrs.head;
+	int err;
+
+	memset(m, 0, sizeof(*m));
+	err = nmti_rma_addrs_decode(buf, len, a);
+	for (uint32_t i = 0; !err && i < a->n; i++) {
+		memcpy(m->addrs.bytes[i], a->at[i].bytes, a->at[i].len);
+		a->at[i].bytes = NULL;
+	}
+	return err;
+}
+
+static inline int encode_addrs(const union msg *m, void *buf, size_t cap)
+{
+	struct nmti_rma_addrs a = m->addrs.head;
+
+	for (uint32_t i = 0; i < NMTI_RMA_DEVS_MAX; i++)
+		a.at[i].bytes = m->addrs.bytes[i];
+	return nmti_rma_addrs_encode(&a, buf, cap);
 }
 
 static inline uint32_t run_word(const uint8_t *p)
@@ -88,6 +119,9 @@ static inline int encode_ctrl(const union msg *m, void *buf, size_t cap)
 
 static const struct codec codec_setup = {
 	"setup", sizeof(struct nmti_rma_setup), decode_setup, encode_setup
+};
+static const struct codec codec_addrs = {
+	"addrs", sizeof(struct rma_addrs), decode_addrs, encode_addrs
 };
 static const struct codec codec_run = { "run", sizeof(struct rma_run), decode_run, encode_run };
 static const struct codec codec_ctrl = {

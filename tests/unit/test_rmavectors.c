@@ -13,6 +13,18 @@ static void say_setup(const union msg *m, FILE *f)
 	say_num(f, "segments", m->setup.segments);
 }
 
+static void say_addrs(const union msg *m, FILE *f)
+{
+	for (uint32_t i = 0; i < m->addrs.head.n; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "flags%" PRIu32, i);
+		say_mask(f, name, m->addrs.head.at[i].flags);
+		snprintf(name, sizeof(name), "addr%" PRIu32, i);
+		say_bytes(f, name, m->addrs.bytes[i], m->addrs.head.at[i].len);
+	}
+}
+
 static void say_run(const union msg *m, FILE *f)
 {
 	say_num(f, "type", m->run.imm.type);
@@ -70,6 +82,7 @@ static void test_vectors(void **state)
 {
 	const struct vector_type types[] = {
 		{ codec_setup, say_setup },
+		{ codec_addrs, say_addrs },
 		{ codec_run, say_run },
 		{ codec_ctrl, say_ctrl },
 		{ .codec.name = NULL },

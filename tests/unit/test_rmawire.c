@@ -188,6 +188,73 @@ static void test_mutation(void **state)
 		mutate(&codec_setup, buf, NMTI_RMA_SETUP_LEN, at, 0);
 }
 
+/* ---- addresses ------------------------------------------------------------------------------ */
+
+/* N devices of LEN bytes each, the second one in doubt. */
+static void sample_addrs(uint8_t n, uint8_t len, union msg *m)
+{
+	memset(m, 0, sizeof(*m));
+	m->addrs.head.n = n;
+	for (uint8_t i = 0; i < n && i < NMTI_RMA_DEVS_MAX; i++) {
+		m->addrs.head.at[i].len = len;
+		m->addrs.head.at[i].flags = i == 1 ? NMTI_RMA_DOUBT : 0;
+		memset(m->addrs.bytes[i], 0xb0 + i, len);
+	}
+}
+
+static void test_addrs(void **state)
+{
+	static const uint8_t lens[] = { 1, 2, 58, UINT8_MAX };
+	uint8_t buf[RMA_ADDRS_LEN];
+	union msg m, out;
+
+	(void)state;
+	for (uint8_t n = 1; n <= NMTI_RMA_DEVS_MAX; n++) {
+		for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+			int want = n * (NMTI_RMA_ADDR_HEAD + lens[i]);
+
+			sample_addrs(n, lens[i], &m);
+			for (int cap = 0; cap < want; cap++)
+				assert_int_equal(codec_addrs.encode(&m, buf, (size_t)cap), -ENOSPC);
+			assert_int_equal(codec_addrs.encode(&m, buf, (size_t)want), want);
+			for (int len = 0; len <= want; len++) {
+				int whole = len && len % (NMTI_RMA_ADDR_HEAD + lens[i]) == 0;
+
+				assert_int_equal(decode_exact(&codec_addrs, buf, (size_t)len, &out),
+						 whole ? 0 : -EPROTO);
+			}
+			assert_memory_equal(&m, &out, codec_addrs.size);
+		}
+	}
+}
+
+static void test_addrs_limits(void **state)
+{
+	uint8_t buf[RMA_ADDRS_LEN + 3];
+	union msg m, out;
+	int len;
+
+	(void)state;
+	sample_addrs(0, 1, &m);
+	assert_int_equal(codec_addrs.encode(&m, buf, sizeof(buf)), -EINVAL);
+	sample_addrs(NMTI_RMA_DEVS_MAX + 1, 1, &m);
+	assert_int_equal(codec_addrs.encode(&m, buf, sizeof(buf)), -EINVAL);
+	sample_addrs(2, 0, &m);
+	assert_int_equal(codec_addrs.encode(&m, buf, sizeof(buf)), -EINVAL);
+	sample_addrs(2, 1, &m);
+	m.addrs.head.at[1].flags = 2;
+	assert_int_equal(codec_addrs.encode(&m, buf, sizeof(buf)), -EINVAL);
+	sample_addrs(3, 4, &m);
+	len = codec_addrs.encode(&m, buf, sizeof(buf));
+	for (size_t at = 0; at < (size_t)len; at++)
+		mutate(&codec_addrs, buf, (size_t)len, at, SIZE_MAX);
+	/* One more device than there may be. */
+	sample_addrs(NMTI_RMA_DEVS_MAX, 1, &m);
+	len = codec_addrs.encode(&m, buf, sizeof(buf));
+	memcpy(buf + len, buf, 3);
+	assert_int_equal(decode_exact(&codec_addrs, buf, (size_t)len + 3, &out), -EPROTO);
+}
+
 /* ---- fields at and beyond their limits ------------------------------------------------------ */
 
 /* Encode a sample with one assignment made: WANT is 0 or an error. What encodes must decode. */
@@ -521,6 +588,8 @@ int main(void)
 		cmocka_unit_test(test_region_limits),
 		cmocka_unit_test(test_setup_limits),
 		cmocka_unit_test(test_setup_blob),
+		cmocka_unit_test(test_addrs),
+		cmocka_unit_test(test_addrs_limits),
 		cmocka_unit_test(test_longest),
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_immediates),

@@ -258,7 +258,8 @@ struct nmt_domain_attr {
 
 /*
  * Open a domain over the providers that SPEC names: "auto" (every usable one, negotiated), a
- * provider ("tcp"), or a provider on a device ("tcp/eth0": sockets are bound to it).
+ * provider ("tcp"), or a provider on a device ("tcp/eth0": sockets are bound to it), or on several
+ * ("verbs/mlx5_0,mlx5_1").
  * NULL: NMT_PROVIDER in the environment, else "auto". ATTR may be NULL.
  * -ENODEV: unknown provider or device; -EINVAL: malformed spec or attribute; -EOPNOTSUPP: no memory
  * of pool_kind here; -EMFILE, -ENOMEM.
