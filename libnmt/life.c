@@ -93,6 +93,15 @@ int nmti_stream_new(struct nmt_domain *dom, const struct nmt_stream_attr *attr, 
 	return 0;
 }
 
+/* The provider's part, whether attach made all of it or not. Nothing calls the provider after this. */
+static void drop_priv(struct nmt_stream *s)
+{
+	s->ops->detach(s);
+	free(s->priv);
+	s->priv = NULL;
+	nmti_list_del(&s->work);
+}
+
 void nmti_stream_free(struct nmt_stream *s)
 {
 	struct nmt_domain *dom = s->dom;
@@ -103,10 +112,8 @@ void nmti_stream_free(struct nmt_stream *s)
 	nmti_boot_free(s);
 	nmti_ctl_free(s);
 	nmti_loans_drop(s);
-	if (s->priv) {
-		s->ops->detach(s);
-		free(s->priv);
-	}
+	if (s->priv)
+		drop_priv(s);
 	nmti_pool_leave(s);
 	nmti_list_del(&s->tell);
 	nmti_list_del(&s->work);
@@ -129,6 +136,8 @@ int nmti_stream_attach(struct nmt_stream *s, struct nmt_pdomain *pd, const struc
 		close(path->fd);
 	if (rc && path->fd >= 0) /* closed, and perhaps watched by its owner before */
 		nmti_forget_fd(s->dom, path->fd);
+	if (rc && s->priv)
+		drop_priv(s);
 	return rc;
 }
 
