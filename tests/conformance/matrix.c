@@ -105,6 +105,11 @@ static unsigned int kind_has(const struct config *c)
 	return T_OPAQUE;
 }
 
+static bool simulated(const struct config *c)
+{
+	return !strncmp(c->spec, "sim", 3);
+}
+
 static bool in_kernel(const struct config *c)
 {
 	return !strcmp(c->spec, "tcp") || !strcmp(c->spec, "auto");
@@ -125,5 +130,6 @@ unsigned int config_has(const struct config *c)
 	has |= c->records ? T_RECORDS : T_STREAM;
 	has |= in_kernel(c) ? T_KERNEL : 0;
 	has |= buffers(c) ? T_BUFFER : 0;
+	has |= simulated(c) ? T_SIM : 0;
 	return has;
 }

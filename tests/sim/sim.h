@@ -26,12 +26,14 @@ struct sim_knobs {
 	uint32_t lose_again;   /* so many deliveries later, once more; 0: no */
 	uint32_t heard;        /* enum sim_heard */
 	bool deaf;             /* nobody is connected any more */
+	bool hostile;          /* what a device refuses to a peer breaks the rail, and is no bug */
 };
 void sim_set(const struct sim_knobs *knobs);
 
 struct sim_counts {
 	uint64_t deliveries, losses, refused; /* refused: connects that nobody expected in time */
-	uint64_t violations;   /* of the rules of a device: each is a bug, told on standard error */
+	uint64_t denied;       /* requests that a device refused, with HOSTILE */
+	uint64_t violations;   /* ever, of the rules of a device: each is a bug, told on standard error */
 	uint64_t writes, sends, signalled, doorbells, bytes;
 	uint64_t regs;         /* registrations now */
 	uint64_t endpoints;    /* now */
