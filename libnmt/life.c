@@ -127,9 +127,12 @@ int nmti_stream_attach(struct nmt_stream *s, struct nmt_pdomain *pd, const struc
 		close(path->fd);
 	if (rc && path->fd >= 0) /* closed, and perhaps watched by its owner before */
 		nmti_forget_fd(s->dom, path->fd);
+	if (rc && s->priv)
+		nmti_stream_detach(s);
 	return rc;
 }
 
+/* The provider's part, whether attach made all of it or not. Nothing calls the provider after this. */
 void nmti_stream_detach(struct nmt_stream *s)
 {
 	if (!s->priv)
@@ -137,6 +140,7 @@ void nmti_stream_detach(struct nmt_stream *s)
 	s->ops->detach(s);
 	free(s->priv);
 	s->priv = NULL;
+	nmti_list_del(&s->work);
 }
 
 void nmti_stream_open(struct nmt_stream *s)

@@ -68,12 +68,15 @@ static void on_message(struct rma_rail *rail, const struct nmti_rma_wc *wc)
 	nmti_rma_usable(rs);
 }
 
+/* After an error nothing is taken: the window may have stopped in the middle of a message. */
 static void on_event(const struct nmti_rma_wc *wc)
 {
 	struct rma_rail *rail = wc->owner;
 	struct rma_stream *rs = rail->rs;
-	bool open = rs->path == PATH_UP || rs->path == PATH_CONNECTING;
+	bool takes = rs->path <= PATH_FENCING && !rs->s->error;
 
+	if (wc->ep != rail->ep) /* destroyed since it was polled */
+		return;
 	switch (wc->event) {
 	case NMTI_RMA_CONNECTED:
 		nmti_rma_connected(rail);
@@ -82,11 +85,11 @@ static void on_event(const struct nmti_rma_wc *wc)
 		on_written(rail, wc->number);
 		break;
 	case NMTI_RMA_IMM:
-		if (open || rs->path == PATH_FENCING)
+		if (takes)
 			on_imm(rail, wc);
 		break;
 	case NMTI_RMA_MESSAGE:
-		if (open || rs->path == PATH_FENCING)
+		if (takes)
 			on_message(rail, wc);
 		break;
 	case NMTI_RMA_DRAINED:

@@ -139,7 +139,7 @@ struct rma_op {
 	bool flush;
 };
 
-/* Where the sending stood behind a run, to go back there after a resume. */
+/* Where the sending stood before a run, to go back there after a resume. */
 struct rma_place {
 	uint32_t chunk, done;
 };
@@ -178,6 +178,7 @@ struct rma_tx {
 	struct rma_op *op;
 	uint32_t op_head, op_done, op_tail, op_mask; /* [head, done) are to be told */
 	struct rma_place *log;       /* by run number */
+	uint64_t trunc;              /* the last TRUNC */
 	struct rma_stage stage;
 
 	struct rma_held held[2];     /* the first rs->nheld */

@@ -324,6 +324,16 @@ static void tell_resume(struct rma_stream *rs)
 	nmti_path_tell(rs->s, buf, nmti_resume_encode(&m, buf, sizeof(buf)));
 }
 
+static void fenced(struct rma_stream *rs);
+
+static bool all_drained(const struct rma_stream *rs)
+{
+	for (uint8_t i = 0; i < rs->nrails; i++)
+		if (!rs->rails[i].drained)
+			return false;
+	return true;
+}
+
 /* Fence all rails. The rest follows when they are drained. */
 static void path_down(struct rma_stream *rs)
 {
@@ -340,6 +350,8 @@ static void path_down(struct rma_stream *rs)
 		if (rs->rails[i].ep)
 			rs->rd->ops->fence(rs->rails[i].ep);
 	}
+	if (all_drained(rs)) /* there was none */
+		fenced(rs);
 }
 
 /*
@@ -399,12 +411,8 @@ void nmti_rma_drained(struct rma_rail *rail)
 	struct rma_stream *rs = rail->rs;
 
 	rail->drained = true;
-	if (rs->path != PATH_FENCING)
-		return;
-	for (uint8_t i = 0; i < rs->nrails; i++)
-		if (!rs->rails[i].drained)
-			return;
-	fenced(rs);
+	if (rs->path == PATH_FENCING && all_drained(rs))
+		fenced(rs);
 }
 
 /* ---- resume ------------------------------------------------------------------------------- */
@@ -454,9 +462,14 @@ static void resume(struct rma_stream *rs)
 	nmti_rma_tx_rewind(rs);
 	nmti_rma_assign(rs, &addrs);
 	rc = nmti_rma_announce(rs);
-	if (rc)
+	if (rc) {
 		fail(rs, rc, "no memory for the next epoch");
-	else if (connect_rails(rs, &addrs))
+		return;
+	}
+	rc = connect_rails(rs, &addrs);
+	if (rc == -EPROTO)
+		nmti_rma_protocol(rs, rc, "a RESUME with an address that is none");
+	else if (rc)
 		path_down(rs);
 	nmti_work(rs->s);
 }
@@ -548,7 +561,8 @@ void nmti_rma_abort(struct nmt_stream *s)
 {
 	struct rma_stream *rs = rma_of(s);
 
-	if (rs->w && rs->path != PATH_GONE)
+	/* What was posted behind an error has to end as well. */
+	if (rs->w && (rs->path != PATH_GONE || s->posted))
 		nmti_rma_break(rs);
 	rs->path = PATH_GONE;
 }

@@ -181,6 +181,12 @@ static uint32_t left_of(const struct rma_stream *rs, const struct rma_chunk *c)
 	return c->mr && !c->mem && left > STAGE_BLOCK ? STAGE_BLOCK : left;
 }
 
+/* As many are kept as runs can be in flight. */
+static struct rma_place *place_before(const struct rma_stream *rs, uint64_t run)
+{
+	return &rs->tx->log[run & (rs->attr.tx_depth - 1)];
+}
+
 /* The window counts RUN as posted; it is held back behind the others. */
 static void hold(struct rma_stream *rs, const struct nmti_run *run,
 		 const struct nmti_rma_local *from)
@@ -189,7 +195,7 @@ static void hold(struct rma_stream *rs, const struct nmti_run *run,
 
 	rs->last = nmti_win_posted(rs->w, run);
 	tx->held[rs->nheld++] = (struct rma_held){ *run, *from, rs->last };
-	tx->log[rs->last & (rs->attr.tx_depth - 1)] = (struct rma_place){ tx->cur, tx->done };
+	*place_before(rs, rs->last) = (struct rma_place){ tx->cur, tx->done };
 }
 
 static void chunk_passed(struct rma_tx *tx)
@@ -207,11 +213,11 @@ static int take_data(struct rma_stream *rs, struct rma_chunk *c, const struct nm
 
 	if (rc)
 		return rc;
+	hold(rs, run, &from);
 	tx->done += run->len;
-	c->run = rs->last + 1;
+	c->run = rs->last;
 	if (tx->done == c->len && (run->eor || !(c->flags & CHUNK_EOR)))
 		chunk_passed(tx);
-	hold(rs, run, &from);
 	return 0;
 }
 
@@ -219,9 +225,11 @@ static void take_empty(struct rma_stream *rs, const struct nmti_run *run)
 {
 	static const struct nmti_rma_local nowhere;
 
-	if (run->type == NMTI_RUN_TRUNC)
-		chunk_at(rs->tx, rs->tx->cur)->run = rs->last + 1;
 	hold(rs, run, &nowhere);
+	if (run->type != NMTI_RUN_TRUNC)
+		return;
+	chunk_at(rs->tx, rs->tx->cur)->run = rs->last;
+	rs->tx->trunc = rs->last;
 }
 
 /* The peer takes no more of this record. What is dropped lives until the TRUNC is complete. */
@@ -237,7 +245,9 @@ static void drop_record(struct rma_stream *rs)
 		c->run = rs->last;
 		chunk_passed(tx);
 	}
-	tx->log[rs->last & (rs->attr.tx_depth - 1)] = (struct rma_place){ tx->cur, tx->done };
+	/* Runs since the TRUNC have no bytes: from each of them on, what was dropped is behind. */
+	for (uint64_t n = tx->trunc + 1; n <= rs->last; n++)
+		*place_before(rs, n) = (struct rma_place){ tx->cur, tx->done };
 	if (end)
 		nmti_win_discarded(rs->w);
 }
@@ -406,6 +416,7 @@ void nmti_rma_settle(struct rma_stream *rs)
 
 void nmti_rma_tx_rewind(struct rma_stream *rs)
 {
+	uint64_t last = rs->last;
 	struct rma_tx *tx = rs->tx;
 	struct nmti_win_pos pos;
 	struct rma_place at;
@@ -417,11 +428,11 @@ void nmti_rma_tx_rewind(struct rma_stream *rs)
 	rs->stop_check = false;
 	if (!tx)
 		return;
-	at = tx->log[rs->last & (rs->attr.tx_depth - 1)];
-	if ((int32_t)(at.chunk - tx->head) < 0) /* given back already: what is behind it comes next */
-		at = (struct rma_place){ tx->head, 0 };
-	tx->cur = at.chunk;
-	tx->done = at.done;
+	if (rs->last != last) {
+		at = *place_before(rs, rs->last + 1);
+		tx->cur = at.chunk;
+		tx->done = at.done;
+	}
 	memset(tx->stage.run, 0, sizeof(tx->stage.run));
 	if (rs->peer_done)
 		nmti_rma_tx_drop(rs);

@@ -315,6 +315,21 @@ static void check_fds(struct env *env)
 		failf(env, "%d descriptors before, %d after", env->fds, socks_open_fds());
 }
 
+/* The simulated fabric saw no rule broken, and has nothing left. */
+static void check_sim(struct env *env)
+{
+	struct sim_counts c;
+
+	sim_read(&c);
+	if (c.violations != env->violations)
+		failf(env, "%llu rules of a device were broken",
+		      (unsigned long long)(c.violations - env->violations));
+	if (c.regs != env->regs || c.endpoints != env->endpoints)
+		failf(env, "%llu registrations and %llu endpoints are left",
+		      (unsigned long long)(c.regs - env->regs),
+		      (unsigned long long)(c.endpoints - env->endpoints));
+}
+
 void env_close(struct env *env)
 {
 	if (!env->ctx)
@@ -329,6 +344,7 @@ void env_close(struct env *env)
 	if (env->epfd >= 0)
 		close(env->epfd);
 	check_fds(env);
+	check_sim(env);
 }
 
 static unsigned int time_limit(const struct suite *suite, const struct test *test)
@@ -345,7 +361,12 @@ void env_run(const struct suite *suite, const struct test *test)
 	unsigned int ms = time_limit(suite, test);
 	struct env env = { .suite = suite, .cfg = &suite->cfg, .test = test, .rng = suite->seed,
 			   .epfd = -1, .fds = socks_open_fds() };
+	struct sim_counts sim;
 
+	sim_read(&sim);
+	env.violations = sim.violations;
+	env.regs = sim.regs;
+	env.endpoints = sim.endpoints;
 	env.deadline = now_ns() + ms * MS;
 	alarm(ms / 1000 + 3 * TIME_SCALE);
 	test->run(&env);

@@ -102,13 +102,20 @@ static bool shown(unsigned int n, const char *only)
 	return false;
 }
 
-int faults_check(const char *self, const char *only)
+static bool wanted(const struct fault *f, const char *only, const char *layer)
+{
+	if (only)
+		return !strcmp(only, f->name);
+	return !layer || !strcmp(layer, strncmp(f->name, "rma-", 4) ? "provider" : "rma");
+}
+
+int faults_check(const char *self, const char *only, const char *layer)
 {
 	struct run r = { .self = self };
 	const struct fault *f;
 
 	for (unsigned int i = 0; (f = fault_at(i)); i++) {
-		if (only && strcmp(only, f->name))
+		if (!wanted(f, only, layer))
 			continue;
 		if (!shown(i, only))
 			start(&r, free_job(&r), f, false);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The table of faults, each with the test that has to find it, and the decorator's installation. */
-#include "faults.h"
+/* The table of faults, each with the test that has to find it, and the decorators' installation. */
+#include "fault_rma.h"
 
 struct nmt_provider_ops fault_real;
 enum fault_id fault_on = NO_FAULT;
@@ -10,6 +10,12 @@ enum fault_id fault_on = NO_FAULT;
 #define NEG "tcp.negotiated.pool.host"
 #define REC "tcp.records.pool.host"
 #define REC_POSTED "tcp.records.posted.host"
+
+#define SIM "sim.negotiated.pool.host"
+#define SIM_POSTED "sim.negotiated.posted.host"
+#define SIM_REC "sim.records.pool.host"
+#define SIM_3 "sim@3.negotiated.pool.host"
+#define SIM_TINY "sim/tiny.negotiated.pool.host"
 
 static const struct {
 	enum fault_id id;
@@ -59,6 +65,38 @@ static const struct {
 	{ SHUTDOWN_BOTH, { "shutdown-ends-both-ways", RAW, "t_half_close_client_first" } },
 	{ WAITS_HIDDEN, { "waits-hidden", RAW, "t_info_tells_what_is_waited_for" } },
 	{ OPTION_IGNORED, { "option-ignored", RAW, "t_options_can_be_set_and_read" } },
+	{ RMA_WRITE_DROPPED, { "rma-write-dropped", SIM, "t_send_recv" } },
+	{ RMA_WRITE_DOUBLED, { "rma-write-doubled", SIM, "t_send_recv" } },
+	{ RMA_WRITES_SWAPPED, { "rma-writes-swapped", SIM, "t_large_send_from_one_call" } },
+	{ RMA_WRONG_OFFSET, { "rma-wrong-offset", SIM_POSTED, "t_both_directions_at_once" } },
+	{ RMA_SHORT_WRITE, { "rma-short-write", SIM, "t_both_directions_at_once" } },
+	{ RMA_EOR_LOST, { "rma-eor-lost", SIM_REC, "t_record_boundaries_are_kept" } },
+	{ RMA_IMM_BEFORE_BYTES, { "rma-immediate-before-bytes", SIM, "t_sendmsg_recvmsg" } },
+	{ RMA_MESSAGE_DROPPED, { "rma-message-dropped", SIM, "t_large_send_from_one_call" } },
+	{ RMA_MESSAGE_DOUBLED, { "rma-message-doubled", SIM, "t_large_send_from_one_call" } },
+	{ RMA_MESSAGE_CUT, { "rma-message-cut", SIM, "t_large_send_from_one_call" } },
+	{ RMA_MESSAGES_SWAPPED, { "rma-messages-swapped", SIM, "t_large_send_from_one_call" } },
+	{ RMA_MESSAGE_READ_LATE, { "rma-message-read-late", SIM, "t_send_recv" } },
+	{ RMA_SIGNAL_IGNORED, { "rma-signal-ignored", SIM, "t_tail_of_a_burst_completes" } },
+	{ RMA_DOORBELL_LOST, { "rma-doorbell-lost", SIM, "t_readable_comes_again_for_new_bytes" } },
+	{ RMA_WRITTEN_EARLY, { "rma-written-early", SIM_TINY, "t_send_mr_frags" } },
+	{ RMA_WRITTEN_TOO_HIGH, { "rma-written-too-high", SIM_TINY, "t_send_mr_frags" } },
+	{ RMA_ROOM_UNTOLD, { "rma-room-untold", SIM_TINY, "t_large_send_from_one_call" } },
+	{ RMA_LENGTH_LIES, { "rma-length-lies", SIM, "t_both_directions_at_once" } },
+	{ RMA_WRONG_RAIL, { "rma-wrong-rail", SIM_3, "t_large_send_from_one_call" } },
+	{ RMA_SLOT_LOST, { "rma-slot-lost", SIM_TINY, "t_tiny_sends_and_receives" } },
+	{ RMA_CTRL_SLOT_LOST, { "rma-ctrl-slot-lost", SIM_TINY, "t_large_send_from_one_call" } },
+	{ RMA_CONNECTED_LOST, { "rma-connected-lost", SIM, "t_send_recv" } },
+	{ RMA_FAILED_LOST, { "rma-failed-lost", SIM, "t_lost_path_loses_no_bytes" } },
+	{ RMA_FENCE_LOSES, { "rma-fence-loses", SIM_POSTED, "t_completed_sends_survive_a_lost_path" } },
+	{ RMA_DRAINED_EARLY, { "rma-drained-early", SIM_POSTED, "t_completed_sends_survive_a_lost_path" } },
+	{ RMA_DRAINED_LOST, { "rma-drained-lost", SIM, "t_lost_path_loses_no_bytes" } },
+	{ RMA_OLD_EPOCH_WRITES,
+	  { "rma-old-epoch-writes", SIM_POSTED, "t_memory_that_came_back_is_left_alone" } },
+	{ RMA_ARM_LOSES, { "rma-arm-loses-wakeup", SIM_TINY, "t_arm_with_poll" } },
+	{ RMA_REG_NOT_REMOTE, { "rma-reg-not-remote", SIM, "t_send_recv" } },
+	{ RMA_DEREG_EARLY, { "rma-dereg-early", SIM, "t_send_recv" } },
+	{ RMA_DEREG_LOST, { "rma-dereg-lost", SIM, "t_send_recv" } },
 };
 
 const struct fault *fault_at(unsigned int n)
@@ -84,20 +122,25 @@ struct fault_stream *fault_of(struct nmt_stream *s)
 	return (struct fault_stream *)((char *)s->priv + own_offset());
 }
 
-int faults_add(struct nmt_ctx *ctx, const struct fault *fault)
+static int provider_add(struct nmt_ctx *ctx)
 {
 	const struct nmt_provider_ops *real = nmti_provider_find(ctx, "tcp");
 	struct nmt_provider_ops ops;
 
 	if (!real)
 		return -ENODEV;
-	for (unsigned int i = 0; i < ARRAY_LEN(table); i++)
-		if (&table[i].fault == fault)
-			fault_on = table[i].id;
 	ops = fault_real = *real;
 	ops.stream_size = own_offset() + sizeof(struct fault_stream);
 	fault_tx_ops(&ops);
 	fault_rx_ops(&ops);
 	fault_life_ops(&ops);
 	return nmti_provider_add(ctx, &ops);
+}
+
+int faults_add(struct nmt_ctx *ctx, const struct fault *fault)
+{
+	for (unsigned int i = 0; i < ARRAY_LEN(table); i++)
+		if (&table[i].fault == fault)
+			fault_on = table[i].id;
+	return fault_on >= RMA_FAULTS ? faults_rma_add(ctx) : provider_add(ctx);
 }

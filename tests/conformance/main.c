@@ -22,13 +22,13 @@ const struct test *const topics[] = {
 	tests_bytes, tests_close, tests_cut, tests_records, tests_loans, tests_share,
 	tests_borrow, tests_posted, tests_events, tests_wait, tests_args, tests_argmem,
 	tests_connect, tests_listen, tests_blocking, tests_pause, tests_observe, tests_memory,
-	tests_limits, tests_threads, tests_variants,
+	tests_limits, tests_threads, tests_variants, tests_lost,
 	NULL,
 };
 
 static const char help_text[] =
 	"Usage: nmt_conformance --config NAME [--test PATTERN] [--seed N] [--fault NAME]\n"
-	"       nmt_conformance --faults [--fault NAME]\n"
+	"       nmt_conformance --faults[=LAYER] [--fault NAME]\n"
 	"\n"
 	"Checks that a provider behaves as nmt.h says, over one configuration\n"
 	"(provider.mode.receive.memory).\n"
@@ -37,7 +37,8 @@ static const char help_text[] =
 	"  -t, --test PATTERN   only tests whose name matches (shell pattern)\n"
 	"  -s, --seed N         seed of all random choices (or NMT_SEED; default: the time)\n"
 	"  -f, --fault NAME     put this fault between core and provider: a test has to fail\n"
-	"  -F, --faults         run every fault and check that its test finds it\n"
+	"  -F, --faults[=LAYER] run every fault and check that its test finds it; LAYER:\n"
+	"                       provider, rma (the ops below the engine)\n"
 	"  -H, --host NS        the server's domain has the devices of this network namespace\n"
 	"  -m, --limit MS       cap of the time limit of each test\n"
 	"  -l, --list           list configurations\n"
@@ -50,14 +51,15 @@ static const char help_text[] =
 
 struct opts {
 	struct suite suite;
-	const char *config, *pattern, *fault;
+	const char *config, *pattern, *fault, *layer;
 	bool faults, tests;
 };
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' }, { "test", required_argument, NULL, 't' },
 	{ "seed", required_argument, NULL, 's' },   { "fault", required_argument, NULL, 'f' },
-	{ "host", required_argument, NULL, 'H' },   { "faults", no_argument, NULL, 'F' },       { "limit", required_argument, NULL, 'm' },
+	{ "host", required_argument, NULL, 'H' },   { "faults", optional_argument, NULL, 'F' },
+	{ "limit", required_argument, NULL, 'm' },
 	{ "list", no_argument, NULL, 'l' },         { "tests", no_argument, NULL, 'T' },
 	{ "list-faults", no_argument, NULL, 'L' },  { "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },      { NULL, 0, NULL, 0 },
@@ -114,6 +116,7 @@ static void parse_one(struct opts *o, int c)
 		break;
 	case 'F':
 		o->faults = true;
+		o->layer = optarg;
 		break;
 	case 'm':
 		o->suite.limit_ms = (unsigned int)number(optarg);
@@ -306,6 +309,6 @@ int main(int argc, char **argv)
 
 	parse(&o, argc, argv);
 	if (o.faults)
-		return faults_check("/proc/self/exe", o.fault);
+		return faults_check("/proc/self/exe", o.fault, o.layer);
 	return run_config(&o);
 }

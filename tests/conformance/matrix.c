@@ -129,6 +129,11 @@ static unsigned int kind_has(const struct config *c)
 	return T_OPAQUE;
 }
 
+static bool simulated(const struct config *c)
+{
+	return !strncmp(c->spec, "sim", 3);
+}
+
 static bool in_kernel(const struct config *c)
 {
 	return !strcmp(c->server, "tcp") || !strcmp(c->server, "auto");
@@ -149,5 +154,6 @@ unsigned int config_has(const struct config *c)
 	has |= c->records ? T_RECORDS : T_STREAM;
 	has |= in_kernel(c) ? T_KERNEL : T_REJOIN;
 	has |= buffers(c) ? T_BUFFER : 0;
+	has |= simulated(c) ? T_SIM : 0;
 	return has;
 }

@@ -70,6 +70,7 @@ unsigned int config_has(const struct config *c); /* T_* that hold */
 #define T_KERNEL 512u /* the bytes travel on sockets of the kernel */
 #define T_REJOIN 2048u /* a control channel that was cut comes back */
 #define T_BUFFER 1024u /* bytes are taken for the peer before it posts or is polled */
+#define T_SIM 2048u /* paths can be lost on demand */
 #define T_OPAQUE 256u /* memory that it cannot touch, or only by nmt_mr_read and _write */
 
 struct env;
@@ -88,7 +89,8 @@ struct test {
 extern const struct test tests_bytes[], tests_close[], tests_cut[], tests_records[], tests_loans[],
 	tests_share[], tests_borrow[], tests_posted[], tests_events[], tests_wait[], tests_args[],
 	tests_argmem[], tests_connect[], tests_listen[], tests_blocking[], tests_pause[],
-	tests_observe[], tests_memory[], tests_limits[], tests_threads[], tests_variants[];
+	tests_observe[], tests_memory[], tests_limits[], tests_threads[], tests_variants[],
+	tests_lost[];
 extern const struct test *const topics[];
 
 /* What the command line fixed for the run. */
@@ -119,6 +121,7 @@ struct env {
 	enum waiter waiter;
 	int epfd;
 	int fds;         /* open descriptors before */
+	uint64_t violations, regs, endpoints; /* of the simulated fabric before */
 	bool one_side;   /* the server's domain is another thread's now */
 	bool child;      /* a forked process: it ends when something fails */
 };
@@ -428,7 +431,10 @@ const struct fault *fault_at(unsigned int n);
 const struct fault *fault_find(const char *name);
 /* Put the fault between the core and the providers of a context. */
 int faults_add(struct nmt_ctx *ctx, const struct fault *fault);
-/* Run every fault in a process of its own; 0: each was found. */
-int faults_check(const char *self, const char *only);
+/*
+ * Run every fault in a process of its own; 0: each was found. ONLY: the one of this name; LAYER:
+ * those under the "provider" ops, or under the "rma" ops. NULL: all.
+ */
+int faults_check(const char *self, const char *only, const char *layer);
 
 #endif

@@ -99,7 +99,7 @@ int foe_accept(struct rig *r, struct foe *f)
 
 void foe_init(struct foe *f)
 {
-	*f = (struct foe){ .listener = -1, .ctl = -1, .data = -1, .seed = 42 };
+	*f = (struct foe){ .provider = "tcp", .listener = -1, .ctl = -1, .data = -1, .seed = 42 };
 	side_init(&f->victim);
 	f->victim.seed = f->seed;
 	for (size_t i = 0; i < sizeof(f->hello.session); i++)
@@ -109,7 +109,7 @@ void foe_init(struct foe *f)
 	f->hello.features = NMTI_FEAT_RECORDS | NMTI_FEAT_DATA_SOCKET;
 	f->hello.noffers = 1;
 	f->hello.offer[0].rails = 1;
-	strcpy(f->hello.offer[0].name, "tcp");
+	strcpy(f->hello.offer[0].name, f->provider);
 }
 
 void foe_close(struct foe *f)
@@ -218,7 +218,7 @@ int foe_declined(struct rig *r, struct foe *f, int ms)
 
 void foe_send_confirm(struct foe *f, uint16_t status)
 {
-	struct nmti_confirm m = { .status = status, .rails = status ? 0 : 1 };
+	struct nmti_confirm m = { .status = status, .rails = status ? 0 : f->select.rails };
 	uint8_t buf[64];
 
 	foe_send(f->ctl, buf, (size_t)nmti_confirm_encode(&m, buf, sizeof(buf)));
@@ -255,14 +255,14 @@ void foe_send_stream(struct foe *f, size_t len, bool eor)
 	f->sent += len;
 }
 
-static void expect_confirm(struct rig *r, struct foe *f)
+void foe_expect_confirm(struct rig *r, struct foe *f)
 {
 	struct nmti_confirm m;
 
 	assert_int_equal(foe_next(r, f, REACT_MS), NMTI_MSG_CONFIRM);
 	assert_int_equal(nmti_confirm_decode(f->msg, f->msg_len, &m), 0);
 	assert_int_equal(m.status, 0);
-	assert_int_equal(m.rails, 1);
+	assert_int_equal(m.rails, f->select.rails);
 }
 
 /* ---- as a client ----------------------------------------------------------------------------- */
@@ -289,7 +289,7 @@ void foe_join(struct rig *r, struct foe *f)
 
 	f->data = foe_dial(r, f->select.port);
 	foe_send(f->data, buf, foe_join_bytes(f, buf, sizeof(buf)));
-	expect_confirm(r, f);
+	foe_expect_confirm(r, f);
 }
 
 void foe_confirm(struct rig *r, struct foe *f)
@@ -358,7 +358,7 @@ void foe_good_select(struct foe *f)
 	memset(f->select.token, 0x77, sizeof(f->select.token));
 	f->select.features = f->hello.features & (NMTI_FEAT_RECORDS | NMTI_FEAT_DATA_SOCKET);
 	while (f->select.offer < f->hello.noffers &&
-	       strcmp(f->hello.offer[f->select.offer].name, "tcp"))
+	       strcmp(f->hello.offer[f->select.offer].name, f->provider))
 		f->select.offer++;
 	assert_true(f->select.offer < f->hello.noffers);
 }
@@ -394,7 +394,7 @@ void foe_open_server(struct rig *r, struct foe *f)
 	foe_called(r, f);
 	foe_select(r, f);
 	foe_send_confirm(f, 0);
-	expect_confirm(r, f);
+	foe_expect_confirm(r, f);
 	assert_true(rig_until(r, &f->victim.connected, REACT_MS));
 }
 

@@ -10,6 +10,7 @@
 #include "rig.h"
 
 struct foe {
+	const char *provider; /* "tcp", or as whatever it speaks */
 	int listener; /* as a server */
 	uint16_t port;
 	int ctl, data; /* -1: not open */
@@ -70,6 +71,7 @@ void foe_good_select(struct foe *f);
 /* Wait for the data connection with its JOIN. */
 void foe_take_join(struct rig *r, struct foe *f);
 
+void foe_expect_confirm(struct rig *r, struct foe *f);
 void foe_send_confirm(struct foe *f, uint16_t status);
 void foe_send_fin(struct foe *f, uint64_t offset, uint64_t records);
 void foe_send_abort(struct foe *f, uint16_t reason);

@@ -199,6 +199,7 @@ struct nmt_stream_attr rig_attr(const struct rig *r, struct side *side)
 	attr.flags = r->flags;
 	attr.connect_timeout = 30000 * MS;
 	attr.linger = 5000 * MS;
+	attr.rails = r->rails;
 	attr.user = side;
 	return attr;
 }
@@ -381,10 +382,12 @@ void rig_open(struct rig *r, const struct rig_options *opt)
 
 	if (!opt)
 		opt = &none;
-	*r = (struct rig){ .flags = opt->flags };
+	*r = (struct rig){ .flags = opt->flags, .rails = opt->rails };
 	/* the attacks would fill the log with what is expected here */
 	attr.log_level = getenv("NMT_LOG") ? 0 : NMT_LOG_NONE + 1;
 	assert_int_equal(nmt_ctx_open(&attr, &r->ctx), 0);
+	if (opt->add)
+		assert_int_equal(opt->add(r->ctx), 0);
 	assert_int_equal(nmt_mr_alloc(r->ctx, NMT_MEM_HOST, 65536, NMT_ACCESS_ALL, &r->mr), 0);
 	open_domain(r, opt->spec ? opt->spec : rig_spec, &r->server);
 	open_domain(r, opt->spec ? opt->spec : rig_spec, &r->client);

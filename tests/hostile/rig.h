@@ -62,6 +62,7 @@ struct rig {
 	struct pair good;                   /* moves bytes during attacks */
 	uint32_t flags;                     /* of every stream: NMT_STREAM_RECORDS or 0 */
 	uint32_t recv_mode;                 /* of the streams that are attacked */
+	uint16_t rails;                     /* of all streams; 0: one */
 };
 
 struct rig_options {
@@ -71,6 +72,8 @@ struct rig_options {
 	uint32_t max_pending;      /* 0: the default */
 	uint32_t backlog;          /* 0: the default */
 	int64_t handshake_timeout; /* ns; 0: 60 s, longer than any test */
+	uint16_t rails;            /* 0: one */
+	int (*add)(struct nmt_ctx *ctx); /* providers of the tests; NULL: none */
 };
 
 /* Spec of the domains in this run: "tcp", or the first argument of the program. */

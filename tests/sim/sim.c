@@ -27,7 +27,8 @@ void sim_set(const struct sim_knobs *knobs)
 	sim.knobs = *knobs;
 	sim.rng = knobs->seed;
 	sim.counts = (struct sim_counts){ .regs = sim.counts.regs,
-					  .endpoints = sim.counts.endpoints };
+					  .endpoints = sim.counts.endpoints,
+					  .violations = sim.counts.violations };
 	sim.lose_at = knobs->lose_at;
 	sim.call_at = knobs->call_at;
 	pthread_mutex_unlock(&sim.lock);
@@ -350,12 +351,7 @@ static void sim_fence(struct nmti_rma_ep *ep)
 {
 	pthread_mutex_lock(&sim.lock);
 	sim_wait_no_more(ep);
-	/* What the peer had delivered in time is here already; nothing else comes. */
-	ep->state = SIM_FENCED;
-	sim_drop_items(ep);
-	sim_complete(ep, NMTI_RMA_DRAINED);
-	if (ep->peer)
-		sim_wake(ep->peer->dev);
+	sim_stop(ep);
 	pthread_mutex_unlock(&sim.lock);
 }
 

@@ -38,13 +38,15 @@ struct sim_knobs {
 	uint64_t call_at;
 	uint32_t call_again;
 	void (*call)(void);
+	bool hostile;          /* what a device refuses to a peer breaks the rail, and is no bug */
 };
 void sim_set(const struct sim_knobs *knobs);
 
 struct sim_counts {
 	uint64_t on_net[SIM_NETS]; /* deliveries by network */
 	uint64_t deliveries, losses, refused; /* refused: connects that nobody expected in time */
-	uint64_t violations;   /* of the rules of a device: each is a bug, told on standard error */
+	uint64_t denied;       /* requests that a device refused, with HOSTILE */
+	uint64_t violations;   /* ever, of the rules of a device: each is a bug, told on standard error */
 	uint64_t writes, sends, asks, signalled, doorbells, bytes;
 	uint64_t regs;         /* registrations now */
 	uint64_t endpoints;    /* now */

@@ -36,7 +36,8 @@ struct sim_item {
 	uint8_t data[];
 };
 
-enum sim_state { SIM_WAITS, SIM_UP, SIM_BROKEN, SIM_FENCED };
+/* FENCING: what was under way may still happen, until DRAINED is told. */
+enum sim_state { SIM_WAITS, SIM_UP, SIM_BROKEN, SIM_FENCING, SIM_FENCED };
 
 struct nmti_rma_ep {
 	struct nmti_rma_ep *next;  /* of the device */
@@ -54,6 +55,10 @@ struct nmti_rma_ep {
 	uint64_t acked, queued, told; /* acknowledged; in the completion queue; polled */
 	int64_t last_due;
 	uint32_t imms, messages;      /* in the completion queue */
+	/* Once either end is not UP any more: the peer's last request that still comes. */
+	bool cut;
+	uint64_t last_in, torn;       /* torn: of this one the bytes come, and no word of it */
+	int64_t drained_at;
 };
 
 struct sim_cqe {
@@ -94,6 +99,8 @@ struct sim_cqe *sim_complete(struct nmti_rma_ep *ep, uint8_t event);
 void sim_wake(struct nmti_rma_dev *dev);
 void sim_break(struct nmti_rma_ep *ep, bool here);
 void sim_wait_no_more(struct nmti_rma_ep *ep);
+/* Stop both directions; what happens yet has happened when sim_run() tells DRAINED. */
+void sim_stop(struct nmti_rma_ep *ep);
 /* Deliver what is due at DEV and acknowledge what was. When there is more to do; INT64_MAX: never. */
 int64_t sim_run(struct nmti_rma_dev *dev, int64_t now);
 void sim_drop_items(struct nmti_rma_ep *ep);

@@ -76,7 +76,7 @@ static void tell_acked(struct nmti_rma_ep *ep)
 
 static int may_post(struct nmti_rma_ep *ep)
 {
-	if (ep->state == SIM_WAITS || ep->state == SIM_FENCED)
+	if (ep->state == SIM_WAITS || ep->state >= SIM_FENCING)
 		sim_violation("a request on an endpoint that is not connected");
 	if (ep->number - ep->told < ep->attr.send_depth)
 		return 0;
@@ -181,7 +181,8 @@ int sim_ask(struct nmti_rma_ep *ep, uint64_t *number)
 void sim_kick(struct nmti_rma_ep *ep)
 {
 	pthread_mutex_lock(&sim.lock);
-	release(ep);
+	if (ep->state == SIM_UP)
+		release(ep);
 	pthread_mutex_unlock(&sim.lock);
 }
 
@@ -204,12 +205,46 @@ static bool hears(const struct nmti_rma_ep *ep)
 	       (sim.knobs.heard == SIM_HEARD_SERVER) == ep->server;
 }
 
+/* What happens to requests under way when their end is stopped takes no longer. */
+static int64_t spell(const struct nmti_rma_dev *dev)
+{
+	return dev->profile->delay ? dev->profile->delay : 30000;
+}
+
+/* From now on no more than some of what is under way to EP arrives, and later than it would have. */
+static void cut(struct nmti_rma_ep *ep)
+{
+	struct nmti_rma_ep *from = ep->peer;
+	struct sim_item *it = from ? from->head : NULL;
+	int64_t due = nmti_now();
+
+	if (ep->cut)
+		return;
+	ep->cut = true;
+	for (; it && it != from->held && (it->delivered || sim_random() % 4); it = it->next) {
+		if (!it->delivered && sim_random() % 2)
+			due += (int64_t)(sim_random() % (uint64_t)spell(ep->dev));
+		it->due = it->due > due ? it->due : due;
+		ep->last_in = it->number;
+	}
+	if (it && it != from->held && sim_random() % 2)
+		ep->torn = it->number;
+}
+
+static void cut_both(struct nmti_rma_ep *ep)
+{
+	cut(ep);
+	if (ep->peer)
+		cut(ep->peer);
+}
+
 void sim_break(struct nmti_rma_ep *ep, bool here)
 {
 	struct sim_cqe *c;
 
 	if (ep->state != SIM_UP)
 		return;
+	cut_both(ep);
 	ep->state = SIM_BROKEN;
 	if (!here)
 		return;
@@ -233,6 +268,20 @@ static void lose(struct nmti_rma_ep *ep)
 	sim_break(ep, hears(ep));
 }
 
+/* The device of TO refuses a request. False. */
+static bool deny(struct nmti_rma_ep *to, const char *what)
+{
+	if (!sim.knobs.hostile) {
+		sim_violation(what);
+		return true;
+	}
+	sim.counts.denied++;
+	if (to->peer)
+		sim_break(to->peer, true);
+	sim_break(to, true);
+	return false;
+}
+
 /* ---- delivery ----------------------------------------------------------------------------- */
 
 static const struct sim_reg *target(const struct nmti_rma_dev *dev, const struct sim_item *it)
@@ -247,37 +296,48 @@ static const struct sim_reg *target(const struct nmti_rma_dev *dev, const struct
 	return r;
 }
 
-static void land(struct nmti_rma_ep *ep, struct sim_item *it)
+static bool put_bytes(struct nmti_rma_ep *ep, const struct sim_item *it)
 {
 	const struct sim_reg *r;
+
+	if (!it->len)
+		return true;
+	r = target(ep->dev, it);
+	if (!r)
+		return deny(ep, "a write outside of what the peer opened");
+	memcpy((char *)r->mr->cpu + r->offset + (it->remote - r->base),
+	       it->addr ? it->addr : it->data, it->len);
+	sim.counts.bytes += it->len;
+	return true;
+}
+
+static bool land(struct nmti_rma_ep *ep, struct sim_item *it)
+{
 	struct sim_cqe *c;
 
-	if (it->len) {
-		r = target(ep->dev, it);
-		if (!r) {
-			sim_violation("a write outside of what the peer opened");
-			return;
-		}
-		memcpy((char *)r->mr->cpu + r->offset + (it->remote - r->base),
-		       it->addr ? it->addr : it->data, it->len);
-	}
-	sim.counts.bytes += it->len;
-	if (++ep->imms > ep->attr.run_slots)
-		sim_violation("a run without a receive slot");
+	if (!put_bytes(ep, it))
+		return false;
+	if (ep->imms >= ep->attr.run_slots && !deny(ep, "a run without a receive slot"))
+		return false;
+	ep->imms++;
 	c = sim_complete(ep, NMTI_RMA_IMM);
 	c->wc.imm = it->imm;
 	c->wc.len = it->len;
+	return true;
 }
 
-static void land_message(struct nmti_rma_ep *ep, struct sim_item *it)
+static bool land_message(struct nmti_rma_ep *ep, struct sim_item *it)
 {
 	struct sim_cqe *c;
 
-	if (++ep->messages > ep->attr.ctrl_slots || it->len > ep->attr.ctrl_max)
-		sim_violation("a message without a receive slot, or too long");
+	if ((ep->messages >= ep->attr.ctrl_slots || it->len > ep->attr.ctrl_max) &&
+	    !deny(ep, "a message without a receive slot, or too long"))
+		return false;
+	ep->messages++;
 	c = sim_complete(ep, NMTI_RMA_MESSAGE);
 	c->wc.len = it->len;
-	memcpy(c->data, it->data, it->len);
+	memcpy(c->data, it->data, it->len < sizeof(c->data) ? it->len : sizeof(c->data));
+	return true;
 }
 
 static void call_out(void)
@@ -292,7 +352,7 @@ static void call_out(void)
 static void deliver(struct nmti_rma_ep *to, struct nmti_rma_ep *from, struct sim_item *it,
 		    int64_t now)
 {
-	bool loss = ++sim.counts.deliveries == sim.lose_at;
+	bool loss = ++sim.counts.deliveries == sim.lose_at && !to->cut;
 
 	call_out();
 	sim.counts.on_net[to->net]++;
@@ -300,15 +360,18 @@ static void deliver(struct nmti_rma_ep *to, struct nmti_rma_ep *from, struct sim
 		lose(to);
 		return;
 	}
-	if (it->message)
-		land_message(to, it);
-	else if (!it->empty)
-		land(to, it);
+	if (!it->empty && !(it->message ? land_message(to, it) : land(to, it)))
+		return;
 	it->delivered = true;
 	it->ack_due = now + delay(to->dev);
 	sim_wake(from->dev);
 	if (loss)
 		lose(to);
+}
+
+static bool may_arrive(const struct nmti_rma_ep *ep, const struct sim_item *it)
+{
+	return ep->state != SIM_FENCED && (!ep->cut || it->number <= ep->last_in);
 }
 
 /* What the peer sent to EP. */
@@ -322,7 +385,7 @@ static int64_t arrive(struct nmti_rma_ep *ep, int64_t now)
 	     it = it->next) {
 		if (it->delivered)
 			continue;
-		if (from->state != SIM_UP || ep->state != SIM_UP)
+		if (!may_arrive(ep, it))
 			return INT64_MAX;
 		if (it->due > now)
 			return it->due;
@@ -331,12 +394,17 @@ static int64_t arrive(struct nmti_rma_ep *ep, int64_t now)
 	return INT64_MAX;
 }
 
+static bool hears_acks(const struct nmti_rma_ep *ep)
+{
+	return ep->state != SIM_WAITS && ep->state != SIM_FENCED;
+}
+
 /* What EP sent and the peer has. */
 static int64_t acknowledge(struct nmti_rma_ep *ep, int64_t now)
 {
 	struct sim_item *it;
 
-	while ((it = ep->head) && it->delivered && it->ack_due <= now && ep->state == SIM_UP) {
+	while ((it = ep->head) && it->delivered && it->ack_due <= now && hears_acks(ep)) {
 		bool tell = it->signal || ep->starved;
 
 		ep->acked = it->number;
@@ -346,7 +414,50 @@ static int64_t acknowledge(struct nmti_rma_ep *ep, int64_t now)
 		if (tell)
 			tell_acked(ep);
 	}
-	return it && it->delivered && ep->state == SIM_UP ? it->ack_due : INT64_MAX;
+	return it && it->delivered && hears_acks(ep) ? it->ack_due : INT64_MAX;
+}
+
+/* ---- fence -------------------------------------------------------------------------------- */
+
+void sim_stop(struct nmti_rma_ep *ep)
+{
+	int64_t now = nmti_now();
+
+	if (ep->state >= SIM_FENCING)
+		return;
+	cut_both(ep);
+	ep->state = SIM_FENCING;
+	ep->drained_at = now + (int64_t)(sim_random() % (uint64_t)(2 * spell(ep->dev)));
+	/* A device does not wait to be polled. */
+	arrive(ep, now);
+	if (!ep->peer)
+		return;
+	acknowledge(ep->peer, now);
+	arrive(ep->peer, now);
+	sim_wake(ep->peer->dev);
+}
+
+static void tear(struct nmti_rma_ep *ep)
+{
+	for (struct sim_item *it = ep->peer ? ep->peer->head : NULL; it; it = it->next)
+		if (it->number == ep->torn && !it->message)
+			put_bytes(ep, it);
+}
+
+/* When EP will be drained; INT64_MAX: it is, or nobody wants it to be. */
+static int64_t drain(struct nmti_rma_ep *ep, int64_t now)
+{
+	if (ep->state != SIM_FENCING)
+		return INT64_MAX;
+	if (ep->drained_at > now)
+		return ep->drained_at;
+	tear(ep);
+	ep->state = SIM_FENCED;
+	sim_drop_items(ep);
+	sim_complete(ep, NMTI_RMA_DRAINED);
+	if (ep->peer)
+		sim_wake(ep->peer->dev);
+	return INT64_MAX;
 }
 
 /* The peer is gone: what was sent to it comes to nothing. */
@@ -367,6 +478,8 @@ int64_t sim_run(struct nmti_rma_dev *dev, int64_t now)
 		at = arrive(ep, now);
 		next = at < next ? at : next;
 		at = acknowledge(ep, now);
+		next = at < next ? at : next;
+		at = drain(ep, now);
 		next = at < next ? at : next;
 		find_loss(ep);
 	}
