@@ -232,11 +232,9 @@ void nmti_path_drop(struct nmti_boot *b)
 	nmti_timer_cancel(s->dom, &b->share);
 	nmti_list_del(&b->node);
 	nmti_source_close(s->dom, &b->data);
-	if (!s->priv)
-		return;
-	s->ops->abort(s);
+	if (s->priv)
+		s->ops->abort(s);
 	nmti_stream_detach(s);
-	nmti_list_del(&s->work);
 	s->ops = NULL;
 	s->pd = NULL;
 	s->rx_ready = s->tx_ready = s->stalled = false;

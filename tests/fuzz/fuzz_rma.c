@@ -154,7 +154,8 @@ static void join(uint8_t epoch)
 
 	leave();
 	for (attr.rail = 0; attr.rail < r.nrails; attr.rail++)
-		must(!(r.conf & SERVER ? ops->connect(dev, &attr, "simd", 4, &r.ep[attr.rail])
+		must(!(r.conf & SERVER ? ops->connect(dev, &attr, SIM_ADDR, SIM_BLOB,
+						      &r.ep[attr.rail])
 				       : ops->expect(dev, &attr, &r.ep[attr.rail])));
 	r.epoch = epoch;
 	r.seq = r.messages = r.arrived = 0;
@@ -271,8 +272,8 @@ static uint16_t put_blob(uint8_t *blob)
 				    .ctrl_slots = 16, .ctrl_max = 256, .segments = 16 };
 
 	must(nmti_rma_setup_encode(&m, blob, NMTI_BLOB_MAX) == NMTI_RMA_SETUP_LEN);
-	memcpy(blob + NMTI_RMA_SETUP_LEN, "simd", 4);
-	return NMTI_RMA_SETUP_LEN + 4;
+	memcpy(blob + NMTI_RMA_SETUP_LEN, SIM_ADDRS, sizeof(SIM_ADDRS));
+	return NMTI_RMA_SETUP_LEN + sizeof(SIM_ADDRS);
 }
 
 static void op_resume(void)

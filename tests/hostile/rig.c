@@ -317,6 +317,18 @@ struct counts rig_counts(const struct rig *r)
 	return c;
 }
 
+/* What the good stream grows once, it keeps. */
+static void warm_up(struct rig *r)
+{
+	uint64_t before;
+
+	do {
+		before = rig_counts(r).memory;
+		for (int i = 0; i < 4; i++)
+			pair_move(r, &r->good, MIB);
+	} while (rig_counts(r).memory != before);
+}
+
 void rig_settle(struct rig *r, const struct counts *before)
 {
 	int64_t end = rig_now() + REACT_MS * MS;
@@ -393,7 +405,7 @@ void rig_open(struct rig *r, const struct rig_options *opt)
 	open_domain(r, opt->spec ? opt->spec : rig_spec, &r->client);
 	open_listener(r, opt);
 	pair_open(r, &r->good);
-	pair_move(r, &r->good, MIB);
+	warm_up(r);
 }
 
 void rig_close(struct rig *r)

@@ -168,8 +168,8 @@ static uint16_t put_blob(const struct rfoe *x, uint8_t *blob)
 {
 	assert_int_equal(nmti_rma_setup_encode(&x->own, blob, NMTI_BLOB_MAX), NMTI_RMA_SETUP_LEN);
 	rfoe_patch(blob, x->blob_at, x->blob_width, x->blob_value);
-	memcpy(blob + NMTI_RMA_SETUP_LEN, "simd", 4);
-	return (uint16_t)(NMTI_RMA_SETUP_LEN + 4 - x->blob_cut);
+	memcpy(blob + NMTI_RMA_SETUP_LEN, SIM_ADDRS, sizeof(SIM_ADDRS));
+	return (uint16_t)(NMTI_RMA_SETUP_LEN + sizeof(SIM_ADDRS) - x->blob_cut);
 }
 
 static void bring_up(struct rfoe *x)
@@ -181,7 +181,7 @@ static void bring_up(struct rfoe *x)
 
 	for (attr.rail = 0; attr.rail < x->nrails; attr.rail++)
 		assert_int_equal(x->server ? ops()->expect(x->dev, &attr, &x->ep[attr.rail])
-					   : ops()->connect(x->dev, &attr, "simd", 4,
+					   : ops()->connect(x->dev, &attr, SIM_ADDR, SIM_BLOB,
 							    &x->ep[attr.rail]), 0);
 }
 
@@ -261,8 +261,11 @@ void rfoe_try(struct rig *r, struct rfoe *x)
 	if (!taken || !all_up(r, x))
 		return;
 	open_memory(x);
+	if (x->server) /* the server confirms first */
+		foe_send_confirm(&x->f, 0);
 	foe_expect_confirm(r, &x->f);
-	foe_send_confirm(&x->f, 0);
+	if (!x->server)
+		foe_send_confirm(&x->f, 0);
 	rig_until(r, &x->f.victim.connected, REACT_MS);
 	rfoe_run_turns(r, x, 2);
 }

@@ -249,7 +249,7 @@ static void no_address(struct rig *r, struct rfoe *x)
 	struct nmti_resume m = rfoe_resume(x);
 
 	(void)r;
-	m.blob[NMTI_RMA_SETUP_LEN] ^= 1;
+	m.blob[NMTI_RMA_SETUP_LEN + NMTI_RMA_ADDR_HEAD] ^= 1;
 	rfoe_send_resume(x, &m);
 }
 

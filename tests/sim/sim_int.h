@@ -106,7 +106,6 @@ int64_t sim_run(struct nmti_rma_dev *dev, int64_t now);
 void sim_drop_items(struct nmti_rma_ep *ep);
 
 /* sim_dev.c */
-#define SIM_BLOB 5u /* "simd", network */
 uint32_t sim_fit(const void *server, uint32_t slen, const void *client, uint32_t clen);
 int sim_status(const struct nmti_rma_dev *dev);
 void sim_refuse(struct nmti_rma_ep *ep);

@@ -352,7 +352,7 @@ static void call_out(void)
 static void deliver(struct nmti_rma_ep *to, struct nmti_rma_ep *from, struct sim_item *it,
 		    int64_t now)
 {
-	bool loss = ++sim.counts.deliveries == sim.lose_at && !to->cut;
+	bool loss = ++sim.counts.deliveries >= sim.lose_at && sim.lose_at && !to->cut;
 
 	call_out();
 	sim.counts.on_net[to->net]++;
