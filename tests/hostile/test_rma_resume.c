@@ -486,10 +486,8 @@ static unsigned int random_foe(struct rig *r, unsigned int seed)
 	rfoe_open(r, &x);
 	while (!x.f.victim.error && !x.failed && n++ < 200)
 		random_step(r, &x);
-	if (roll(2)) { /* the control channel ends first */
+	if (roll(2)) /* the control channel ends first; it might come back */
 		foe_close(&x.f);
-		assert_int_equal(side_await_error(r, &x.f.victim, REACT_MS), -ECONNRESET);
-	}
 	rfoe_close(r, &x);
 	r->recv_mode = NMT_RECV_POOL;
 	rig_settle(r, &before);

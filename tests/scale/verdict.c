@@ -136,11 +136,29 @@ static int open_fds(void)
 	return n;
 }
 
+/* What libraries below open once they keep open. */
+static int warm_up(const struct options *opt)
+{
+	struct nmt_domain *dom;
+	struct nmt_ctx *ctx;
+	int ret = nmt_ctx_open(NULL, &ctx);
+
+	if (ret)
+		return ret;
+	ret = nmt_domain_open(ctx, opt->provider, NULL, &dom);
+	if (!ret)
+		nmt_domain_close(dom);
+	nmt_ctx_close(ctx);
+	return ret;
+}
+
 int side_open(struct side *side, const struct options *opt, bool client, unsigned int slots)
 {
 	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
-	int ret;
+	int ret = warm_up(opt);
 
+	if (ret)
+		return ret;
 	*side = (struct side){ .opt = opt, .client = client, .fds = open_fds() };
 	attr.cell_size = 8192;
 	attr.pool_size = 64 << 20;
