@@ -23,7 +23,8 @@
 struct nmti_slab {
 	struct nmti_slab *next; /* of the domain's own */
 	struct nmt_mr *mr;
-	struct nmti_cell *free; /* of a stream's own slab */
+	struct nmti_cell *free; /* of a stream's own slab: the one free for the longest time */
+	struct nmti_cell *newest;
 	uint32_t count;
 	struct nmti_cell cell[];
 };
@@ -151,17 +152,33 @@ static struct nmti_cell *cell_take(struct nmt_stream *s, struct nmti_cell *cell)
 	return cell;
 }
 
+/*
+ * To the shared cells, of which the warmest goes next; or to the stream's own, which go in turn: so
+ * they stay in the order of their addresses, and many in a row are one grant.
+ */
+static void cell_free(struct nmti_pool *pool, struct nmti_cell *cell)
+{
+	struct nmti_slab *slab = cell->slab;
+
+	cell->owner = NULL;
+	if (!slab) {
+		cell->next = pool->free;
+		pool->free = cell;
+		return;
+	}
+	cell->next = NULL;
+	*(slab->free ? &slab->newest->next : &slab->free) = cell;
+	slab->newest = cell;
+}
+
 static void cell_drop(struct nmt_stream *s, struct nmti_cell *cell)
 {
 	struct nmti_pool *pool = &s->dom->pool;
-	struct nmti_cell **list = cell->slab ? &cell->slab->free : &pool->free;
 
 	if (--s->held >= s->tune.pool_reserve)
 		pool->shared--;
 	pool->held--;
-	cell->owner = NULL;
-	cell->next = *list;
-	*list = cell;
+	cell_free(pool, cell);
 }
 
 struct nmti_cell *nmti_cell_get(struct nmt_stream *s)
@@ -211,6 +228,7 @@ struct nmti_slab *nmti_slab_new(struct nmt_stream *s, uint32_t count)
 	if (!slab)
 		return NULL;
 	slab_cut(&s->dom->pool, slab, &slab->free);
+	slab->newest = &slab->cell[count - 1];
 	for (uint32_t i = 0; i < count; i++)
 		slab->cell[i].slab = slab;
 	return slab;

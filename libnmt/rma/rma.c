@@ -6,6 +6,7 @@
 
 #define BATCH 32      /* completions of one call */
 #define BATCHES 16    /* calls in a turn of the domain */
+#define RUNS 2        /* posted for each unit of a turn's budget: most grants are one burst then */
 
 /* ---- domain ------------------------------------------------------------------------------- */
 
@@ -48,13 +49,16 @@ static void on_written(struct rma_rail *rail, uint64_t number)
 	nmti_win_complete(rs->w, rail->index, rail->run_of[number & rs->send_mask]);
 }
 
-static void on_imm(struct rma_rail *rail, const struct nmti_rma_wc *wc)
+/* True: the stream needs no turn. */
+static bool on_imm(struct rma_rail *rail, const struct nmti_rma_wc *wc)
 {
 	struct rma_stream *rs = rail->rs;
 	int rc = nmti_win_arrived(rs->w, rail->index, wc->imm, wc->len);
 
-	if (rc)
-		nmti_rma_protocol(rs, rc, "a run that breaks the protocol");
+	if (!rc)
+		return wc->len && nmti_rma_rx_bytes(rs);
+	nmti_rma_protocol(rs, rc, "a run that breaks the protocol");
+	return false;
 }
 
 static void on_message(struct rma_rail *rail, const struct nmti_rma_wc *wc)
@@ -85,8 +89,8 @@ static void on_event(const struct nmti_rma_wc *wc)
 		on_written(rail, wc->number);
 		break;
 	case NMTI_RMA_IMM:
-		if (takes)
-			on_imm(rail, wc);
+		if (takes && on_imm(rail, wc))
+			return;
 		break;
 	case NMTI_RMA_MESSAGE:
 		if (takes)
@@ -158,7 +162,7 @@ static bool rma_work(struct nmt_stream *s, uint32_t budget)
 	if (rs->tx)
 		nmti_rma_completed(rs);
 	if (rs->path == PATH_UP) {
-		more |= nmti_rma_pump(rs, budget);
+		more |= nmti_rma_pump(rs, RUNS * budget);
 		nmti_rma_refill(rs);
 		nmti_rma_ctrl(rs);
 	}

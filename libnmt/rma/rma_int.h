@@ -233,6 +233,7 @@ struct rma_rx {
 	uint32_t segs, target;       /* cells in the window; how many there are to be */
 	uint32_t used;               /* bytes of the next piece that were given out */
 	struct nmti_cell *last;      /* the newest one in the window, or NULL */
+	bool staged;                 /* some slab has a shadow */
 	bool end;                    /* the end of the stream was reached */
 	bool discard;                /* drop bytes up to the end of this record */
 	struct rma_region *region;
@@ -376,6 +377,8 @@ void nmti_rma_tx_rewind(struct rma_stream *rs); /* to where the window stands in
 void nmti_rma_refill(struct rma_stream *rs);   /* memory for the bytes to come */
 int nmti_rma_announce(struct rma_stream *rs);  /* all regions, in a new epoch; -ENOMEM */
 void nmti_rma_rx_news(struct rma_stream *rs);  /* runs arrived, or segments came back */
+/* A run with bytes arrived. True: the application was told, if need be, and that was all to do. */
+bool nmti_rma_rx_bytes(struct rma_stream *rs);
 void nmti_rma_rx_discard(struct rma_stream *rs);
 /* The next piece with bytes, or an end; of it USED bytes are gone already. */
 bool nmti_rma_piece(struct rma_stream *rs, struct nmti_piece *p);

@@ -648,7 +648,7 @@ void nmti_rma_end_step(struct rma_stream *rs)
 
 /* ---- control messages --------------------------------------------------------------------- */
 
-void nmti_rma_ctrl(struct rma_stream *rs)
+static void send_ctrl(struct rma_stream *rs)
 {
 	struct rma_rail *rail = &rs->rails[0];
 	struct nmti_win_stat st;
@@ -657,7 +657,7 @@ void nmti_rma_ctrl(struct rma_stream *rs)
 
 	while (rs->path == PATH_UP && !rs->s->error) {
 		if (!rs->ctrl_len) {
-			if (nmti_win_due(rs->w) != NMTI_WIN_NOW)
+			if (!nmti_win_due_now(rs->w))
 				return;
 			n = nmti_win_ctrl_get(rs->w, rs->ctrl);
 			if (n <= 0)
@@ -677,4 +677,10 @@ void nmti_rma_ctrl(struct rma_stream *rs)
 		rs->s->stat.ctrl_sent++;
 		rs->s->stat.grants = st.grants_sent;
 	}
+}
+
+void nmti_rma_ctrl(struct rma_stream *rs)
+{
+	if (rs->ctrl_len || nmti_win_due_now(rs->w))
+		send_ctrl(rs);
 }

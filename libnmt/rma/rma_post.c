@@ -369,7 +369,7 @@ bool nmti_rma_posts_run(struct rma_stream *rs, uint32_t budget)
 			break;
 		nmti_rma_posts_end(rs, rs->rx.end ? 0 : s->error);
 	}
-	s->rx_ready = nmti_win_peek(rs->w, &p) || rs->rx.end || s->error;
+	s->rx_ready = nmti_win_ready(rs->w) || rs->rx.end || s->error;
 	if (s->rx_ready)
 		nmti_tell(s);
 	return false;

@@ -187,14 +187,13 @@ static struct rma_place *place_before(const struct rma_stream *rs, uint64_t run)
 	return &rs->tx->log[run & (rs->attr.tx_depth - 1)];
 }
 
-/* The window counts RUN as posted; it is held back behind the others. */
-static void hold(struct rma_stream *rs, const struct nmti_run *run,
-		 const struct nmti_rma_local *from)
+/* The window counts H, which lies behind those that are held back, as posted; it is one of them. */
+static void hold(struct rma_stream *rs, struct rma_held *h)
 {
 	struct rma_tx *tx = rs->tx;
 
-	rs->last = nmti_win_posted(rs->w, run);
-	tx->held[rs->nheld++] = (struct rma_held){ *run, *from, rs->last };
+	h->number = rs->last = nmti_win_posted(rs->w, &h->run);
+	rs->nheld++;
 	*place_before(rs, rs->last) = (struct rma_place){ tx->cur, tx->done };
 }
 
@@ -204,29 +203,27 @@ static void chunk_passed(struct rma_tx *tx)
 	tx->done = 0;
 }
 
-/* RUN takes bytes, or the end of a record, of chunk C. */
-static int take_data(struct rma_stream *rs, struct rma_chunk *c, const struct nmti_run *run)
+/* The run of H takes bytes, or the end of a record, of chunk C. */
+static int take_data(struct rma_stream *rs, struct rma_chunk *c, struct rma_held *h)
 {
 	struct rma_tx *tx = rs->tx;
-	struct nmti_rma_local from;
-	int rc = locate(rs, c, run, &from);
+	int rc = locate(rs, c, &h->run, &h->from);
 
 	if (rc)
 		return rc;
-	hold(rs, run, &from);
-	tx->done += run->len;
+	hold(rs, h);
+	tx->done += h->run.len;
 	c->run = rs->last;
-	if (tx->done == c->len && (run->eor || !(c->flags & CHUNK_EOR)))
+	if (tx->done == c->len && (h->run.eor || !(c->flags & CHUNK_EOR)))
 		chunk_passed(tx);
 	return 0;
 }
 
-static void take_empty(struct rma_stream *rs, const struct nmti_run *run)
+static void take_empty(struct rma_stream *rs, struct rma_held *h)
 {
-	static const struct nmti_rma_local nowhere;
-
-	hold(rs, run, &nowhere);
-	if (run->type != NMTI_RUN_TRUNC)
+	h->from = (struct nmti_rma_local){ .len = 0 };
+	hold(rs, h);
+	if (h->run.type != NMTI_RUN_TRUNC)
 		return;
 	chunk_at(rs->tx, rs->tx->cur)->run = rs->last;
 	rs->tx->trunc = rs->last;
@@ -278,6 +275,11 @@ static void waits_for(struct rma_stream *rs, enum nmti_win_wait wait)
 	rs->s->stat.stall_queue += wait == NMTI_WIN_DEPTH;
 }
 
+static bool fin_waits(const struct rma_stream *rs)
+{
+	return rs->fin_due && !rs->fin_sent && !rs->peer_done;
+}
+
 static enum nmti_win_wait next_run(struct rma_stream *rs, struct nmti_run *run)
 {
 	struct rma_tx *tx = rs->tx;
@@ -298,7 +300,7 @@ static enum nmti_win_wait next_run(struct rma_stream *rs, struct nmti_run *run)
 		if (wait != NMTI_WIN_NOTHING)
 			return wait;
 	}
-	if (rs->fin_due && !rs->fin_sent && !rs->peer_done)
+	if (fin_waits(rs))
 		return nmti_win_next_fin(rs->w, run);
 	return NMTI_WIN_NOTHING;
 }
@@ -307,11 +309,11 @@ static enum nmti_win_wait next_run(struct rma_stream *rs, struct nmti_run *run)
 static int hold_next(struct rma_stream *rs)
 {
 	struct rma_tx *tx = rs->tx;
-	struct nmti_run run;
+	struct rma_held *h = &tx->held[rs->nheld];
 	int rc = 0;
 
 	for (;;) {
-		waits_for(rs, next_run(rs, &run));
+		waits_for(rs, next_run(rs, &h->run));
 		if (rs->wait != NMTI_WIN_DISCARD)
 			break;
 		if (tx->cur == tx->tail)
@@ -320,27 +322,44 @@ static int hold_next(struct rma_stream *rs)
 	}
 	if (rs->wait != NMTI_WIN_GO)
 		return 1;
-	if (run.type == NMTI_RUN_DATA) {
-		rc = take_data(rs, chunk_at(tx, tx->cur), &run);
+	if (h->run.type == NMTI_RUN_DATA) {
+		rc = take_data(rs, chunk_at(tx, tx->cur), h);
 		return rc == -EAGAIN ? 1 : rc;
 	}
-	take_empty(rs, &run);
-	if (run.type == NMTI_RUN_FIN) {
+	take_empty(rs, h);
+	if (h->run.type == NMTI_RUN_FIN) {
 		rs->fin_sent = true;
 		rs->fin_run = rs->last;
 	}
 	return 0;
 }
 
-/* Whether there is something to send; what sending needs is allocated then. */
-static bool wanted(struct rma_stream *rs)
+/* A STOP can go now. */
+static bool stop_goes(struct rma_stream *rs)
 {
 	struct nmti_run run;
+	enum nmti_win_wait wait = nmti_win_next(rs->w, 0, false, &run);
 
-	if (rs->tx)
-		return true;
-	if (!(rs->fin_due && !rs->fin_sent && !rs->peer_done) &&
-	    !(rs->stop_check && nmti_win_next(rs->w, 0, false, &run) == NMTI_WIN_GO))
+	rs->stop_check = wait != NMTI_WIN_NOTHING;
+	return wait == NMTI_WIN_GO;
+}
+
+/* There may be a run behind those that are held back. */
+static bool follows(const struct rma_stream *rs)
+{
+	return rs->tx->cur != rs->tx->tail || rs->stop_check || fin_waits(rs);
+}
+
+/* Whether there may be something to send; what sending needs is allocated then. */
+static bool wanted(struct rma_stream *rs)
+{
+	if (rs->tx) {
+		if (rs->nheld || follows(rs))
+			return true;
+		rs->wait = NMTI_WIN_NOTHING;
+		return false;
+	}
+	if (!fin_waits(rs) && !(rs->stop_check && stop_goes(rs)))
 		return false;
 	if (!nmti_rma_tx_alloc(rs))
 		return true;
@@ -348,16 +367,14 @@ static bool wanted(struct rma_stream *rs)
 	return false;
 }
 
-bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget)
+static bool pump(struct rma_stream *rs, uint32_t budget)
 {
 	uint32_t n = 0;
 	int rc = 0;
 
-	if (!wanted(rs))
-		return false;
 	while (rs->path == PATH_UP && !rs->s->error) {
 		if (rs->nheld < 2 && n < budget && !rc) {
-			rc = hold_next(rs);
+			rc = follows(rs) ? hold_next(rs) : 1;
 			n += !rc;
 			if (!rc && rs->nheld < 2)
 				continue;
@@ -372,6 +389,11 @@ bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget)
 		nmti_stream_fail(rs->s, rc);
 	}
 	return !rc && n == budget && !rs->queue_full;
+}
+
+bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget)
+{
+	return wanted(rs) && pump(rs, budget);
 }
 
 /* An empty request that tells when it, and so all before it, is complete. */

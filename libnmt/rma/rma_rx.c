@@ -84,6 +84,7 @@ static int slab_reg(struct rma_stream *rs, struct rma_slab *sl)
 	rc = nmti_rma_bounce_new(rs->rd, mr->size, true, &shadow);
 	if (rc)
 		return rc;
+	rs->rx.staged = true;
 	sl->shadow = shadow.mr;
 	sl->mem = shadow.mem;
 	return 0;
@@ -151,14 +152,11 @@ static uint32_t target_max(const struct rma_stream *rs)
 static uint32_t target_of(struct rma_stream *rs)
 {
 	struct rma_rx *rx = &rs->rx;
-	uint32_t most = target_max(rs);
 
 	if (rs->s->posting)
 		return (rs->s->rx_shut || rs->closing) && !rs->s->posted;
-	if (!rx->target) {
-		rx->target = first_cells(rs);
-		rx->target = rx->target < most ? rx->target : most;
-	}
+	if (!rx->target)
+		rx->target = min32(first_cells(rs), target_max(rs));
 	return rx->target;
 }
 
@@ -268,7 +266,7 @@ static struct nmt_mr *landed(const struct rma_stream *rs, const struct nmti_cell
 			     uint64_t *at)
 {
 	*at = cell->offset;
-	for (uint32_t i = 0; i < rs->rx.nslabs; i++)
+	for (uint32_t i = 0; rs->rx.staged && i < rs->rx.nslabs; i++)
 		if (rs->rx.slab[i].slab == cell->slab && rs->rx.slab[i].shadow)
 			return rs->rx.slab[i].shadow;
 	return cell->mr;
@@ -308,10 +306,28 @@ void nmti_rma_rx_discard(struct rma_stream *rs)
 	}
 }
 
+static void tell_ready(struct nmt_stream *s)
+{
+	s->rx_ready = true;
+	if (!s->rx_told)
+		nmti_tell(s);
+}
+
+bool nmti_rma_rx_bytes(struct rma_stream *rs)
+{
+	struct nmt_stream *s = rs->s;
+
+	if (s->posting || s->posted || s->rx_shut || rs->closing || rs->path != PATH_UP ||
+	    nmti_win_due_now(rs->w))
+		return false;
+	if (!s->rx_ready && nmti_win_ready(rs->w))
+		tell_ready(s);
+	return true;
+}
+
 void nmti_rma_rx_news(struct rma_stream *rs)
 {
 	struct nmt_stream *s = rs->s;
-	struct nmti_piece p;
 
 	take_returned(rs);
 	if (s->posting && s->posted)
@@ -323,19 +339,15 @@ void nmti_rma_rx_news(struct rma_stream *rs)
 	}
 	if (s->posting)
 		nmti_rma_posts_take(rs);
-	if (s->rx_ready || !nmti_win_peek(rs->w, &p))
-		return;
-	s->rx_ready = true;
-	if (!s->rx_told)
-		nmti_tell(s);
+	if (!s->rx_ready && nmti_win_ready(rs->w))
+		tell_ready(s);
 }
 
 /* What was taken may be worth telling the peer. */
 static void taken(struct rma_stream *rs)
 {
-	struct nmti_piece p;
-
-	rs->s->rx_ready = nmti_win_peek(rs->w, &p) || rs->rx.end; /* the end is to be told, too */
+	/* The end is to be told, too. */
+	rs->s->rx_ready = nmti_win_ready(rs->w) || rs->rx.end;
 	if (rs->path != PATH_UP)
 		return;
 	nmti_rma_refill(rs);

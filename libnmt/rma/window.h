@@ -160,6 +160,7 @@ struct nmti_piece {
  * after a peek that said true. Posted mode takes at once; pool mode when the application asks.
  */
 bool nmti_win_peek(const struct nmti_win *w, struct nmti_piece *piece);
+bool nmti_win_ready(const struct nmti_win *w); /* what nmti_win_peek says, and no more */
 void nmti_win_take(struct nmti_win *w);
 
 /*
@@ -195,6 +196,7 @@ enum nmti_win_due {
 	NMTI_WIN_NOW,   /* the peer may be waiting for it */
 };
 enum nmti_win_due nmti_win_due(const struct nmti_win *w);
+bool nmti_win_due_now(const struct nmti_win *w); /* whether that says NMTI_WIN_NOW */
 
 /*
  * Build the next control message into BUF (attr.ctrl_max bytes) and count it as sent. Its length;

@@ -19,9 +19,12 @@ static uint32_t ctrl_owed(const struct win_ctl *c)
 static bool grants_due(const struct nmti_win *w)
 {
 	const struct win_rx *r = &w->rx;
-	uint32_t room = w->attr.rx_grants - r->open;
+	uint32_t room;
 
-	if (!r->pending || !room || r->fin)
+	if (likely(!r->pending))
+		return false;
+	room = w->attr.rx_grants - r->open;
+	if (!room || r->fin)
 		return false;
 	if (!win_rx_open(r) || r->pending <= room)
 		return r->grantable >= win_rx_open(r);
@@ -44,12 +47,17 @@ static bool counts_due(const struct nmti_win *w)
 	       w->rx.records != w->ctl.told_records;
 }
 
+bool nmti_win_due_now(const struct nmti_win *w)
+{
+	return !w->fenced && (w->rx.now || ctrl_owed(&w->ctl) >= w->attr.rx_ctrl / 2u ||
+			      grants_due(w) || answer_due(w) || cancel_due(w));
+}
+
 enum nmti_win_due nmti_win_due(const struct nmti_win *w)
 {
 	if (w->fenced)
 		return NMTI_WIN_IDLE;
-	if (w->rx.now || ctrl_owed(&w->ctl) >= w->attr.rx_ctrl / 2u || grants_due(w) ||
-	    answer_due(w) || cancel_due(w))
+	if (nmti_win_due_now(w))
 		return NMTI_WIN_NOW;
 	if (w->rx.pending || w->ctl.regions || counts_due(w))
 		return NMTI_WIN_LATER;

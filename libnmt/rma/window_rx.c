@@ -339,6 +339,11 @@ static inline void make_piece(const struct win_rx *r, const struct rx_ready *e, 
 		piece->status = e->flags & READY_STOP ? -ECANCELED : -EMSGSIZE;
 }
 
+bool nmti_win_ready(const struct nmti_win *w)
+{
+	return w->rx.ready_head != w->rx.ready_tail;
+}
+
 bool nmti_win_peek(const struct nmti_win *w, struct nmti_piece *piece)
 {
 	const struct win_rx *r = &w->rx;

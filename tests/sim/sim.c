@@ -19,6 +19,7 @@ static const struct sim_profile profiles[] = {
 	{ "scarce", 64, 512, 64, 0, 0, 3 },
 	{ "left", 64, 512, 64, 14, 0, 0 },
 	{ "right", 12, 200, 16, 15, 5000, 0 },
+	{ "far", 128, 512, 64, 0, 20000, 0 },
 };
 
 void sim_set(const struct sim_knobs *knobs)

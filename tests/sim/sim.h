@@ -5,7 +5,8 @@
  * device would: keys, bounds, receives posted, and that nothing uses an endpoint that is gone.
  *
  * The device names the kind of fabric: "sim" (fast), "sim/tiny" (few slots, short queues, delays),
- * "sim/slow" (delays), "sim/scarce" (registrations fail); "sim/left,right": two unequal ones.
+ * "sim/slow" (delays), "sim/far" (short ones), "sim/scarce" (registrations fail);
+ * "sim/left,right": two unequal ones.
  */
 #ifndef TESTS_SIM_H
 #define TESTS_SIM_H

@@ -390,8 +390,15 @@ static void test_slab(void **state)
 	assert_int_equal(u.dom->pool.held, 3);
 	assert_int_equal(u.dom->pool.shared, 2);
 	nmti_cell_put(cell[1]);
+	nmti_cell_put(cell[0]);
 	assert_null(u.dom->pool.free);
+	cell[3] = nmti_slab_get(s, slab); /* in turn */
+	assert_int_equal(cell[3]->offset, 3 * CELL);
 	assert_ptr_equal(nmti_slab_get(s, slab), cell[1]);
+	nmti_cell_put(cell[3]);
+	assert_ptr_equal(nmti_slab_get(s, slab), cell[0]);
+	assert_ptr_equal(nmti_slab_get(s, slab), NULL);
+	assert_true(nmti_slab_has(slab));
 	nmti_slab_free(s, slab); /* with what is taken */
 	assert_int_equal(u.dom->pool.held, 0);
 	assert_int_equal(u.dom->pool.shared, 0);
