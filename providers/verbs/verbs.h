@@ -11,6 +11,7 @@
  * verbs_ep.c    life of an endpoint: queue pair, receives, fence, destroy
  * verbs_tx.c    posting: chains, signalling, messages
  * verbs_cq.c    completion queues: capacity, polling, arming, errors in words
+ * verbs_srq.c   receive queues that many endpoints share
  * verbs_mr.c    registrations
  * verbs_async.c adapter events: port down, queue pair broken, adapter gone
  *
@@ -39,6 +40,8 @@
 #define VERBS_ADDRS 8       /* addresses of a device that peers are told */
 #define VERBS_CQS 64        /* completion queues of a device */
 #define VERBS_CQ_FIRST 4096u /* entries of the first; each further one has twice as many */
+#define VERBS_SRQS 64       /* shared receive queues of a device */
+#define VERBS_QPS 4096      /* buckets of their queue pairs, by number */
 #define VERBS_BATCH 64      /* completions that one poll tells */
 #define VERBS_MSG_MAX 256u  /* bytes of a message */
 #define VERBS_MSG_OUT 16u   /* messages in flight where they do not fit into a work request */
@@ -58,6 +61,7 @@ struct verbs_opt {
 	int retry_count, timeout;
 	int inline_max, send_depth, recv_depth;
 	int connect_timeout; /* ms */
+	int srq; /* endpoints from which on further ones share receive queues; -1: never */
 };
 
 /* An address of a port in this network namespace. */
@@ -92,6 +96,17 @@ struct verbs_cq {
 	bool armed;
 };
 
+/* A shared receive queue, and the buffers of its receives. */
+struct verbs_srq {
+	struct ibv_srq *srq;
+	uint32_t size;     /* slots */
+	uint32_t reserved; /* of endpoints */
+	uint32_t posted;   /* at the adapter, or completions that were not looked at yet */
+	uint32_t *idle;    /* slots that are not posted: the first SIZE - POSTED */
+	uint8_t *msgs;     /* SIZE x VERBS_MSG_MAX */
+	struct ibv_mr *mr;
+};
+
 /* A registration; the handle in struct nmti_rma_reg. MR is NULL once the adapter is gone. */
 struct verbs_reg {
 	struct nmti_list node;
@@ -106,6 +121,14 @@ enum verbs_state {
 	VERBS_UP,
 	VERBS_FENCED,
 	VERBS_DRAINED,
+};
+
+/* How far the receive side of a fenced endpoint with a shared receive queue is. */
+enum verbs_recv_end {
+	VERBS_OPEN,
+	VERBS_SETTLING, /* its last receive may be under way */
+	VERBS_LAST,     /* no further completion; the queue is to be polled empty */
+	VERBS_CLEAN,
 };
 
 struct verbs_tx {
@@ -137,10 +160,19 @@ struct nmti_rma_ep {
 	struct ibv_recv_wr *repost, *repost_last; /* of this poll */
 	struct nmti_list touched;
 
-	/* Messages: slots x msg_max, then VERBS_MSG_OUT x msg_max where inline does not do. */
+	/* With a shared receive queue; slots are what it reserved there, posted is 0. */
+	struct verbs_srq *srq;       /* NULL: a queue of its own */
+	struct nmti_rma_ep *next_qp; /* in the same bucket */
+	struct nmti_list quitting;
+	uint8_t recv_end; /* enum verbs_recv_end */
+	bool last;        /* the adapter said that it took its last receive */
+	bool lost;        /* completions may have gone with the queue pair */
+	bool orphan;      /* destroyed, but for what the adapter has of it */
+
+	/* Messages: msg_in x msg_max, then VERBS_MSG_OUT x msg_max where inline does not do. */
 	uint8_t *msgs;
 	struct ibv_mr *msg_mr;
-	uint32_t msg_max;
+	uint32_t msg_max, msg_in;
 	uint32_t msg_out;                   /* next slot to send from */
 	uint64_t msg_number[VERBS_MSG_OUT]; /* request that used it */
 
@@ -190,6 +222,11 @@ struct nmti_rma_dev {
 
 	struct verbs_cq cqs[VERBS_CQS];
 	uint32_t ncqs, turn;
+	struct verbs_srq srqs[VERBS_SRQS];
+	uint32_t nsrqs;
+	bool srq_used; /* receives came back in this poll */
+	struct nmti_rma_ep *by_qp[VERBS_QPS]; /* those with a shared receive queue */
+	struct nmti_list quitting;
 	struct ibv_wc ahead[VERBS_BATCH]; /* taken from a queue, not looked at yet */
 	int nahead, ahead_pos;
 
@@ -200,6 +237,7 @@ struct nmti_rma_dev {
 		uint32_t next_free;
 	} *slots;
 	uint32_t nslots, free_slot;
+	uint32_t neps;
 
 	struct nmti_list eps, expected, events, touched, regs;
 
@@ -210,9 +248,14 @@ struct nmti_rma_dev {
 	uint8_t msgs[VERBS_BATCH][VERBS_MSG_MAX];
 };
 
-/* ---- wr_id: direction, generation, index of the endpoint, number of the request or slot --------- */
+/*
+ * ---- wr_id: direction, generation, index of the endpoint, number of the request or slot; for shared
+ * receives the index of their queue ----
+ */
 
 #define VERBS_RECV (UINT64_C(1) << 63)
+#define VERBS_SHARED (UINT64_C(1) << 62)
+#define VERBS_GENERATION 0x3fffu
 
 static inline uint64_t verbs_wr_id(const struct nmti_rma_ep *ep, uint64_t low)
 {
@@ -224,7 +267,7 @@ static inline struct nmti_rma_ep *verbs_wr_ep(const struct nmti_rma_dev *dev, ui
 {
 	const struct verbs_slot *slot = &dev->slots[wr_id >> 28 & (VERBS_EPS - 1)];
 
-	return (wr_id >> 48 & 0x7fff) == slot->generation ? slot->ep : NULL;
+	return (wr_id >> 48 & VERBS_GENERATION) == slot->generation ? slot->ep : NULL;
 }
 
 /* verbs.c */
@@ -301,6 +344,7 @@ void nmti_verbs_drained(struct nmti_rma_ep *ep); /* looks whether it is */
 void nmti_verbs_fence(struct nmti_rma_ep *ep);
 void nmti_verbs_strip(struct nmti_rma_ep *ep); /* give back all that the adapter has of it */
 void nmti_verbs_destroy(struct nmti_rma_ep *ep);
+void nmti_verbs_ep_free(struct nmti_rma_ep *ep); /* now, whatever the adapter has of it */
 void nmti_verbs_describe(const struct nmti_rma_ep *ep, struct nmt_stream_info *info);
 
 /* verbs_tx.c */
@@ -319,6 +363,23 @@ void nmti_verbs_cqs_free(struct nmti_rma_dev *dev);
 int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max);
 int nmti_verbs_arm(struct nmti_rma_dev *dev);
 void nmti_verbs_comp_ready(struct nmti_source *src, uint32_t events);
+
+/* verbs_srq.c */
+void nmti_verbs_srq_take(struct nmti_rma_ep *ep); /* ep->srq stays NULL: a queue of its own */
+void nmti_verbs_srq_give(struct nmti_rma_ep *ep);
+void nmti_verbs_srq_add(struct nmti_rma_ep *ep); /* its queue pair, to be found by number */
+void nmti_verbs_srq_remove(struct nmti_rma_ep *ep);
+struct nmti_rma_ep *nmti_verbs_srq_ep(const struct nmti_rma_dev *dev, uint32_t qp_num);
+int nmti_verbs_srq_fill(struct nmti_rma_dev *dev, struct verbs_srq *b); /* post what is missing */
+void nmti_verbs_srq_repost(struct nmti_rma_dev *dev);
+const uint8_t *nmti_verbs_srq_slot(struct nmti_rma_dev *dev, uint64_t wr_id);
+/* Of a fenced endpoint whose requests came back: whether no receive of it is under way. */
+bool nmti_verbs_srq_clean(struct nmti_rma_ep *ep);
+void nmti_verbs_srq_last(struct nmti_rma_ep *ep);
+void nmti_verbs_srq_emptied(struct nmti_rma_dev *dev, const struct verbs_cq *cq);
+/* Of one that is destroyed: true when it must live on until it has drained. */
+bool nmti_verbs_srq_orphan(struct nmti_rma_ep *ep);
+void nmti_verbs_srqs_free(struct nmti_rma_dev *dev);
 
 /* verbs_mr.c */
 bool nmti_verbs_has_dmabuf(struct ibv_pd *pd);

@@ -42,6 +42,9 @@ static void on_event(struct nmti_rma_dev *dev, const struct ibv_async_event *ev,
 		if (ep->state == VERBS_ACCEPTED)
 			nmti_verbs_established(ep);
 		break;
+	case IBV_EVENT_QP_LAST_WQE_REACHED:
+		nmti_verbs_srq_last(ep);
+		break;
 	case IBV_EVENT_CQ_ERR:
 		fail_all(dev, ev->element.cq, -EIO, "the adapter broke the completion queue");
 		break;
@@ -65,7 +68,8 @@ static void on_event(struct nmti_rma_dev *dev, const struct ibv_async_event *ev,
 static bool of_queue_pair(enum ibv_event_type type)
 {
 	return type == IBV_EVENT_QP_FATAL || type == IBV_EVENT_QP_REQ_ERR ||
-	       type == IBV_EVENT_QP_ACCESS_ERR || type == IBV_EVENT_COMM_EST;
+	       type == IBV_EVENT_QP_ACCESS_ERR || type == IBV_EVENT_COMM_EST ||
+	       type == IBV_EVENT_QP_LAST_WQE_REACHED;
 }
 
 /* Acknowledged first: what an event is about can only be destroyed after that. */

@@ -160,7 +160,14 @@ static void use_again(struct nmti_rma_ep *ep, uint32_t slot)
 		nmti_list_add_tail(&ep->touched, &dev->touched);
 }
 
-static void fill_message(struct nmti_rma_ep *ep, const struct ibv_wc *wc, uint32_t slot,
+static void fill_imm(struct nmti_rma_wc *out, struct nmti_rma_ep *ep, const struct ibv_wc *wc)
+{
+	fill(out, ep, NMTI_RMA_IMM);
+	out->imm = ntohl(wc->imm_data);
+	out->len = wc->byte_len;
+}
+
+static void fill_message(struct nmti_rma_ep *ep, const struct ibv_wc *wc, const uint8_t *bytes,
 			 struct nmti_rma_wc *out)
 {
 	uint8_t *copy = ep->dev->msgs[ep->dev->nused];
@@ -168,8 +175,33 @@ static void fill_message(struct nmti_rma_ep *ep, const struct ibv_wc *wc, uint32
 	fill(out, ep, NMTI_RMA_MESSAGE);
 	out->len = wc->byte_len < ep->msg_max ? wc->byte_len : ep->msg_max;
 	if (out->len)
-		memcpy(copy, ep->msgs + (size_t)slot * ep->msg_max, out->len);
+		memcpy(copy, bytes, out->len);
 	out->data = copy;
+}
+
+/* Of a shared queue; EP is NULL or an orphan where nobody wants it any more. */
+static int on_shared(struct nmti_rma_dev *dev, struct nmti_rma_ep *ep, const struct ibv_wc *wc,
+		     struct nmti_rma_wc *out)
+{
+	const uint8_t *bytes = nmti_verbs_srq_slot(dev, wc->wr_id);
+
+	if (!ep || ep->orphan)
+		return 0;
+	if (wc->status) {
+		fail_words(ep, wc);
+		return 0;
+	}
+	if (wc->opcode == IBV_WC_RECV_RDMA_WITH_IMM) {
+		fill_imm(out, ep, wc);
+		return 1;
+	}
+	if (wc->byte_len > ep->msg_max) {
+		nmti_verbs_fail(ep, -EPROTO, "a message is longer than its receive");
+		return 0;
+	}
+	fill_message(ep, wc, bytes, out);
+	dev->nused++;
+	return 1;
 }
 
 static int on_received(struct nmti_rma_ep *ep, const struct ibv_wc *wc, struct nmti_rma_wc *out)
@@ -181,13 +213,10 @@ static int on_received(struct nmti_rma_ep *ep, const struct ibv_wc *wc, struct n
 		fail_words(ep, wc);
 		return 0;
 	}
-	if (wc->opcode == IBV_WC_RECV_RDMA_WITH_IMM) {
-		fill(out, ep, NMTI_RMA_IMM);
-		out->imm = ntohl(wc->imm_data);
-		out->len = wc->byte_len;
-	} else {
-		fill_message(ep, wc, slot, out);
-	}
+	if (wc->opcode == IBV_WC_RECV_RDMA_WITH_IMM)
+		fill_imm(out, ep, wc);
+	else
+		fill_message(ep, wc, ep->msgs + (size_t)slot * ep->msg_max, out);
 	use_again(ep, slot);
 	return 1;
 }
@@ -215,6 +244,29 @@ static void repost(struct nmti_rma_dev *dev)
 	}
 }
 
+static bool is_shared(const struct ibv_wc *wc)
+{
+	return (wc->wr_id & (VERBS_RECV | VERBS_SHARED)) == (VERBS_RECV | VERBS_SHARED);
+}
+
+static struct nmti_rma_ep *ep_of(const struct nmti_rma_dev *dev, const struct ibv_wc *wc)
+{
+	return is_shared(wc) ? nmti_verbs_srq_ep(dev, wc->qp_num) : verbs_wr_ep(dev, wc->wr_id);
+}
+
+static int look_at(struct nmti_rma_dev *dev, struct nmti_rma_ep *ep, const struct ibv_wc *wc,
+		   struct nmti_rma_wc *out)
+{
+	int n;
+
+	if (is_shared(wc))
+		return on_shared(dev, ep, wc, out);
+	if (!ep)
+		return 0;
+	n = wc->wr_id & VERBS_RECV ? on_received(ep, wc, out) : on_sent(ep, wc, out);
+	return ep->orphan ? 0 : n;
+}
+
 /* Look at what was taken from a queue while there is room for what it says. */
 static int look(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
 {
@@ -222,7 +274,7 @@ static int look(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
 
 	while (dev->ahead_pos < dev->nahead && n < max) {
 		const struct ibv_wc *wc = &dev->ahead[dev->ahead_pos];
-		struct nmti_rma_ep *ep = verbs_wr_ep(dev, wc->wr_id);
+		struct nmti_rma_ep *ep = ep_of(dev, wc);
 
 		/* Bytes can overtake the last word of the handshake. */
 		if (ep && ep->state == VERBS_ACCEPTED && !wc->status) {
@@ -232,13 +284,8 @@ static int look(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
 			continue;
 		}
 		dev->ahead_pos++;
-		if (!ep)
-			continue;
-		if (wc->wr_id & VERBS_RECV)
-			n += on_received(ep, wc, &out[n]);
-		else
-			n += on_sent(ep, wc, &out[n]);
-		if (ep->state == VERBS_FENCED)
+		n += look_at(dev, ep, wc, &out[n]);
+		if (ep && ep->state == VERBS_FENCED)
 			nmti_verbs_drained(ep);
 	}
 	return n;
@@ -276,6 +323,8 @@ static int poll_one(struct nmti_rma_dev *dev, struct verbs_cq *cq, struct nmti_r
 	} while (got == want && dev->ahead_pos == dev->nahead);
 	if (got < want)
 		cq->stale = 0;
+	if (got < want && dev->ahead_pos == dev->nahead)
+		nmti_verbs_srq_emptied(dev, cq);
 	return n;
 }
 
@@ -322,6 +371,10 @@ static int tell(struct nmti_rma_dev *dev, uint8_t which, struct nmti_rma_wc *out
 		struct nmti_rma_ep *ep = nmti_container(node, struct nmti_rma_ep, event);
 
 		next = node->next;
+		if (ep->orphan) {
+			nmti_verbs_ep_free(ep);
+			continue;
+		}
 		while (n < max && tell_one(ep, which, &out[n]))
 			n++;
 		if (!ep->events)
@@ -341,6 +394,7 @@ int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 	keep = n < max && !nmti_list_empty(&dev->events); /* room, so that busy queues hide none */
 	n += poll_all(dev, wc + n, max - n - keep);
 	repost(dev);
+	nmti_verbs_srq_repost(dev);
 	if (__builtin_expect(!nmti_list_empty(&dev->events), 0))
 		n += tell(dev, UINT8_MAX, wc + n, max - n);
 	return n;
@@ -351,7 +405,8 @@ int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 /* An interrupt for the next completion; what came before it was asked for is taken now. */
 int nmti_verbs_arm(struct nmti_rma_dev *dev)
 {
-	if (!nmti_list_empty(&dev->events) || dev->ahead_pos < dev->nahead)
+	if (!nmti_list_empty(&dev->events) || !nmti_list_empty(&dev->quitting) ||
+	    dev->ahead_pos < dev->nahead)
 		return -EAGAIN;
 	for (uint32_t i = 0; i < dev->ncqs; i++) {
 		struct verbs_cq *cq = &dev->cqs[i];

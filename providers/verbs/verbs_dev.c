@@ -207,6 +207,7 @@ int nmti_verbs_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_
 	nmti_list_init(&dev->expected);
 	nmti_list_init(&dev->events);
 	nmti_list_init(&dev->touched);
+	nmti_list_init(&dev->quitting);
 	nmti_list_init(&dev->regs);
 	nmti_verbs_options(pd->ctx, &dev->opt);
 	rc = choose(dev, device ? device : "");
@@ -254,6 +255,7 @@ static void release(struct nmti_rma_dev *dev)
 	nmti_timer_cancel(dev->pd->dom, &dev->park_timer);
 	nmti_verbs_cm_unpark(dev);
 	nmti_verbs_regs_free(dev);
+	nmti_verbs_srqs_free(dev);
 	nmti_verbs_cqs_free(dev);
 	forget(dev, &dev->cm_src);
 	forget(dev, &dev->comp_src);
@@ -278,7 +280,7 @@ static void release(struct nmti_rma_dev *dev)
 void nmti_verbs_close(struct nmti_rma_dev *dev)
 {
 	while (!nmti_list_empty(&dev->eps))
-		nmti_verbs_destroy(nmti_container(dev->eps.next, struct nmti_rma_ep, all));
+		nmti_verbs_ep_free(nmti_container(dev->eps.next, struct nmti_rma_ep, all));
 	nmti_timer_cancel(dev->pd->dom, &dev->leaver);
 	release(dev);
 	free(dev->parked);

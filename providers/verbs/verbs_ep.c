@@ -86,7 +86,7 @@ static int slot_take(struct nmti_rma_ep *ep)
 	ep->index = dev->free_slot;
 	slot = &dev->slots[ep->index];
 	dev->free_slot = slot->next_free;
-	slot->generation = (slot->generation + 1) & 0x7fff;
+	slot->generation = (slot->generation + 1) & VERBS_GENERATION;
 	slot->ep = ep;
 	ep->generation = (uint16_t)slot->generation;
 	return 0;
@@ -114,7 +114,10 @@ static int msgs_new(struct nmti_rma_ep *ep, const struct nmti_rma_ep_attr *attr)
 	if (!attr->ctrl_slots)
 		return 0;
 	ep->msg_max = attr->ctrl_max;
-	len = (size_t)(ep->slots + out) * ep->msg_max;
+	ep->msg_in = ep->srq ? 0 : ep->slots;
+	len = (size_t)(ep->msg_in + out) * ep->msg_max;
+	if (!len)
+		return 0;
 	ep->msgs = calloc(1, len);
 	if (!ep->msgs)
 		return -ENOMEM;
@@ -155,7 +158,9 @@ static void ep_init(struct nmti_rma_ep *ep, struct nmti_rma_dev *dev,
 	nmti_list_init(&ep->touched);
 	nmti_list_init(&ep->expected);
 	nmti_list_init(&ep->event);
+	nmti_list_init(&ep->quitting);
 	nmti_list_add_tail(&ep->all, &dev->eps);
+	dev->neps++;
 	ep->index = VERBS_EPS;
 }
 
@@ -176,12 +181,14 @@ int nmti_verbs_ep_new(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *a
 	rc = slot_take(ep);
 	if (!rc)
 		rc = nmti_verbs_cq_take(ep, ep->slots + ep->depth + 1);
-	if (!rc)
+	if (!rc) {
+		nmti_verbs_srq_take(ep);
 		rc = msgs_new(ep, attr);
+	}
 	if (!rc)
 		rc = nmti_verbs_qp_new(ep);
 	if (rc) {
-		nmti_verbs_destroy(ep);
+		nmti_verbs_ep_free(ep);
 		return rc;
 	}
 	*out = ep;
@@ -194,14 +201,18 @@ int nmti_verbs_qp_new(struct nmti_rma_ep *ep)
 		.qp_context = ep,
 		.send_cq = ep->cq->cq,
 		.recv_cq = ep->cq->cq,
-		.cap = { .max_send_wr = ep->depth + 1, .max_recv_wr = ep->slots,
+		.srq = ep->srq ? ep->srq->srq : NULL,
+		.cap = { .max_send_wr = ep->depth + 1, .max_recv_wr = ep->srq ? 0 : ep->slots,
 			 .max_send_sge = 1, .max_recv_sge = 1, .max_inline_data = ep->inline_max },
 		.qp_type = IBV_QPT_RC,
 	};
 
 	ep->qp = ibv_create_qp(ep->dev->ibpd, &attr);
-	if (ep->qp)
+	if (ep->qp) {
+		if (ep->srq)
+			nmti_verbs_srq_add(ep);
 		return 0;
+	}
 	nmti_log(ep->dev->pd->ctx, NMT_LOG_ERROR, "verbs: %s: queue pair of %u receives and %u "
 		 "requests: %s (ulimit -l, NMT_VERBS_SEND_DEPTH)", ep->dev->port.name, ep->slots,
 		 ep->depth, strerror(errno));
@@ -211,9 +222,13 @@ int nmti_verbs_qp_new(struct nmti_rma_ep *ep)
 /* What it had with the adapter and was not polled yet may still lie in the completion queue. */
 void nmti_verbs_qp_free(struct nmti_rma_ep *ep)
 {
+	uint32_t receives = !ep->srq ? ep->posted : ep->recv_end == VERBS_CLEAN ? 0 : ep->slots;
+
 	if (!ep->qp)
 		return;
-	ep->cq->stale += ep->posted + (uint32_t)(ep->rung - ep->done) + ep->marked;
+	if (ep->srq)
+		nmti_verbs_srq_remove(ep);
+	ep->cq->stale += receives + (uint32_t)(ep->rung - ep->done) + ep->marked;
 	ibv_destroy_qp(ep->qp);
 	ep->qp = NULL;
 	ep->posted = 0;
@@ -243,6 +258,8 @@ int nmti_verbs_post_recvs(struct nmti_rma_ep *ep)
 	struct ibv_sge sge;
 	int rc;
 
+	if (ep->srq)
+		return nmti_verbs_srq_fill(ep->dev, ep->srq);
 	for (uint32_t i = 0; i < ep->slots; i++) {
 		nmti_verbs_recv_wr(ep, i, &wr, &sge);
 		rc = ibv_post_recv(ep->qp, &wr, &bad);
@@ -258,6 +275,8 @@ int nmti_verbs_post_recvs(struct nmti_rma_ep *ep)
 void nmti_verbs_drained(struct nmti_rma_ep *ep)
 {
 	if (ep->posted || ep->done != ep->rung || ep->marked)
+		return;
+	if (ep->srq && ep->qp && !nmti_verbs_srq_clean(ep))
 		return;
 	ep->state = VERBS_DRAINED;
 	nmti_timer_cancel(ep->dev->pd->dom, &ep->timer);
@@ -280,6 +299,8 @@ static void to_error(struct nmti_rma_ep *ep)
 {
 	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
 
+	if (ep->srq && ep->qp->state < IBV_QPS_RTR)
+		ep->recv_end = VERBS_CLEAN; /* nothing can have come */
 	ep->timer.fire = drain_late;
 	if (ibv_modify_qp(ep->qp, &attr, IBV_QP_STATE) ||
 	    nmti_timer_set(ep->dev->pd->dom, &ep->timer, nmti_now() + DRAIN_LIMIT)) {
@@ -318,16 +339,24 @@ void nmti_verbs_strip(struct nmti_rma_ep *ep)
 
 void nmti_verbs_destroy(struct nmti_rma_ep *ep)
 {
+	if (!nmti_verbs_srq_orphan(ep))
+		nmti_verbs_ep_free(ep);
+}
+
+void nmti_verbs_ep_free(struct nmti_rma_ep *ep)
+{
 	nmti_timer_cancel(ep->dev->pd->dom, &ep->timer);
 	nmti_verbs_strip(ep);
 	free(ep->msgs);
 	nmti_verbs_cq_give(ep);
+	nmti_verbs_srq_give(ep);
 	if (ep->index < VERBS_EPS)
 		slot_give(ep);
 	nmti_list_del(&ep->event);
 	nmti_list_del(&ep->expected);
 	nmti_list_del(&ep->touched);
 	nmti_list_del(&ep->all);
+	ep->dev->neps--;
 	nmti_verbs_ep_left(ep->dev);
 	free(ep);
 }

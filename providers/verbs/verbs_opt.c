@@ -58,5 +58,6 @@ void nmti_verbs_options(struct nmt_ctx *ctx, struct verbs_opt *opt)
 	opt->inline_max = number(ctx, "NMT_VERBS_INLINE", 0, 4096, 512);
 	opt->send_depth = number(ctx, "NMT_VERBS_SEND_DEPTH", 2, 32768, 256);
 	opt->recv_depth = number(ctx, "NMT_VERBS_RECV_DEPTH", 6, 16384, 16384);
+	opt->srq = number(ctx, "NMT_VERBS_SRQ", -1, 1000000, 64);
 	opt->connect_timeout = number(ctx, "NMT_VERBS_CONNECT_TIMEOUT", 1, 600000, 10000);
 }

@@ -109,7 +109,7 @@ int nmti_verbs_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, 
 static int msg_slot(struct nmti_rma_ep *ep, struct verbs_tx *tx, const void *msg, uint32_t len)
 {
 	uint32_t slot = ep->msg_out % VERBS_MSG_OUT;
-	uint8_t *at = ep->msgs + (size_t)(ep->slots + slot) * ep->msg_max;
+	uint8_t *at = ep->msgs + (size_t)(ep->msg_in + slot) * ep->msg_max;
 
 	if (ep->msg_number[slot] > ep->done) {
 		nmti_verbs_kick(ep);

@@ -88,6 +88,7 @@ void side_close(struct side *s)
 /* ---- counting, between libibverbs and the driver ---- */
 
 static int (*driver_send)(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **bad);
+static int (*driver_srq)(struct ibv_srq *srq, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad);
 static int (*driver_recv)(struct ibv_qp *qp, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad);
 
 static int count_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
@@ -110,6 +111,14 @@ static int count_recv(struct ibv_qp *qp, struct ibv_recv_wr *wr, struct ibv_recv
 	return driver_recv(qp, wr, bad);
 }
 
+static int count_srq(struct ibv_srq *srq, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
+{
+	counts.recv_calls++;
+	for (struct ibv_recv_wr *i = wr; i; i = i->next)
+		counts.recvs++;
+	return driver_srq(srq, wr, bad);
+}
+
 void rig_count(struct side *s)
 {
 	struct ibv_context_ops *o = &s->dev->port.ctx->ops;
@@ -121,6 +130,8 @@ void rig_count(struct side *s)
 	driver_recv = o->post_recv;
 	o->post_send = count_send;
 	o->post_recv = count_recv;
+	driver_srq = o->post_srq_recv;
+	o->post_srq_recv = count_srq;
 }
 
 /* ---- completions ---- */

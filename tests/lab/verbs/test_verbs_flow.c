@@ -165,7 +165,7 @@ static void test_slots(void **state)
 		assert_int_equal(y.imms, n - 7);
 		side_step(&b);
 		RIG_UNTIL(&a, &b, RIG_LIMIT, y.imms == n);
-		assert_int_equal(y.ep->posted, 7);
+		assert_int_equal(y.ep->srq ? y.ep->srq->posted : y.ep->posted, 7);
 	}
 	/* One more than there are: the sender hears of it. */
 	side_enter(&a);
@@ -216,6 +216,166 @@ static void test_many(void **state)
 	}
 	for (uint32_t c = 0; c < a.dev->ncqs; c++)
 		assert_int_equal(a.dev->cqs[c].reserved, 0);
+	mem_free(&ma);
+	mem_free(&mb);
+	free(xs);
+	free(ys);
+}
+
+/* ---- shared receive queues ---- */
+
+#define CROWD 112u
+#define OWN 8u    /* of them, with queues of their own */
+#define EACH 40u  /* slots */
+
+static struct end *xs, *ys;
+
+static void crowd_begin(uint32_t i)
+{
+	struct nmti_rma_ep_attr attr = rig_attr(NULL, NULL);
+	uint8_t token[NMTI_RMA_TOKEN] = "crowd";
+
+	attr.token = token;
+	token[15] = (uint8_t)i;
+	assert_int_equal(end_expect(&ys[i], &b, &attr), 0);
+	assert_int_equal(end_connect(&xs[i], &a, &b, &attr), 0);
+}
+
+static void crowd_connected(uint32_t i)
+{
+	RIG_UNTIL(&a, &b, RIG_LIMIT, (xs[i].connected && ys[i].connected) || xs[i].failed);
+	if (xs[i].failed)
+		fail_msg("%u: %s", i, xs[i].text);
+}
+
+/* What is reserved is that of the endpoints there are, posted, and no slot is in two places. */
+static void crowd_check(const struct nmti_rma_dev *dev)
+{
+	for (uint32_t k = 0; k < dev->nsrqs; k++) {
+		const struct verbs_srq *q = &dev->srqs[k];
+		uint8_t *seen = calloc(1, q->size);
+		uint32_t sum = 0;
+
+		for (struct nmti_list *i = dev->eps.next; i != &dev->eps; i = i->next) {
+			const struct nmti_rma_ep *ep = nmti_container(i, struct nmti_rma_ep, all);
+
+			sum += ep->srq == q ? ep->slots : 0;
+		}
+		assert_int_equal(q->reserved, sum);
+		assert_in_range(q->posted, q->reserved, q->size);
+		for (uint32_t i = 0; i < q->size - q->posted; i++)
+			assert_int_equal(seen[q->idle[i]]++, 0);
+		free(seen);
+	}
+}
+
+/* All peers use all their slots while nobody looks; none hears that a receive is missing. */
+static void crowd_fill(struct mem *ma, struct mem *mb)
+{
+	uint8_t msg[8] = { 0 };
+
+	side_enter(&a);
+	for (uint32_t i = 0; i < CROWD; i++) {
+		msg[0] = (uint8_t)i;
+		ys[i].imms = ys[i].msgs = 0;
+		for (uint32_t k = 0; k < EACH - 1; k++)
+			assert_int_equal(end_write(&xs[i], &ma->reg, 0, 8, &mb->reg, 0, i,
+						   NMTI_RMA_MORE), 0);
+		assert_int_equal(end_send(&xs[i], msg, 8, NMTI_RMA_SIGNAL), 0);
+	}
+	for (uint32_t i = 0; i < CROWD; i++) {
+		RIG_UNTIL(&a, NULL, RIG_LIMIT, xs[i].number == xs[i].ep->number || xs[i].failed);
+		if (xs[i].failed)
+			fail_msg("%u: %s", i, xs[i].text);
+	}
+	for (uint32_t i = 0; i < CROWD; i++) {
+		RIG_UNTIL(&a, &b, RIG_LIMIT, ys[i].imms == EACH - 1 && ys[i].msgs == 1);
+		for (uint32_t k = 0; k < EACH - 1; k++)
+			assert_int_equal(ys[i].imm[k].imm, i);
+		assert_int_equal(ys[i].msg[0].len, 8);
+		assert_int_equal(ys[i].msg[0].data[0], i);
+	}
+}
+
+/* Ends go under traffic, drained or not, looked at or not, and others take their place. */
+static void crowd_churn(struct mem *ma, struct mem *mb)
+{
+	for (uint32_t turn = 0; turn < 24; turn++) {
+		uint32_t i = OWN + (uint32_t)(rig_random() % (CROWD - OWN));
+
+		side_enter(&a);
+		for (uint32_t k = 0; k < EACH; k++)
+			assert_int_equal(end_write(&xs[i], &ma->reg, 0, 8, &mb->reg, 0, i, 0), 0);
+		RIG_FOR(&a, turn % 3 ? NULL : &b, turn % 4 * 3 * MS);
+		if (turn % 6 == 5) {
+			ends_part(&xs[i], &ys[i]);
+		} else {
+			end_destroy(&ys[i]);
+			end_destroy(&xs[i]);
+		}
+		crowd_begin(i);
+		crowd_connected(i);
+		crowd_check(b.dev);
+	}
+	RIG_UNTIL(&a, &b, RIG_LIMIT, a.dev->neps == CROWD && b.dev->neps == CROWD);
+	crowd_check(a.dev);
+	crowd_check(b.dev);
+}
+
+static void crowd_part(void)
+{
+	for (uint32_t i = 0; i < CROWD; i++) {
+		side_enter(&a);
+		ops->fence(xs[i].ep);
+		side_enter(&b);
+		ops->fence(ys[i].ep);
+	}
+	for (uint32_t i = 0; i < CROWD; i++) {
+		RIG_UNTIL(&a, &b, RIG_LIMIT, xs[i].drained && ys[i].drained);
+		end_destroy(&xs[i]);
+		end_destroy(&ys[i]);
+	}
+	assert_false(side_logged(&b, "did not drain"));
+}
+
+static void test_shared(void **state)
+{
+	int qp, cq, mr, qp2, cq2, mr2;
+	struct mem ma, mb;
+
+	(void)state;
+	xs = calloc(CROWD, sizeof(*xs));
+	ys = calloc(CROWD, sizeof(*ys));
+	a.dev->opt.srq = b.dev->opt.srq = OWN;
+	mem_new(&ma, &a, 64);
+	mem_new(&mb, &b, 64);
+	rig_objects("rxe_b", &qp, &cq, &mr);
+	for (uint32_t i = 0; i < CROWD; i++)
+		crowd_begin(i);
+	for (uint32_t i = 0; i < CROWD; i++)
+		crowd_connected(i);
+	for (uint32_t i = 0; i < CROWD; i++)
+		assert_int_equal(!ys[i].ep->srq, i < OWN);
+	assert_int_equal(b.dev->nsrqs, 2);
+	assert_int_equal(b.dev->srqs[0].posted + b.dev->srqs[1].posted, (CROWD - OWN) * EACH);
+	crowd_check(b.dev);
+	crowd_fill(&ma, &mb);
+	crowd_churn(&ma, &mb);
+	crowd_fill(&ma, &mb);
+	assert_int_equal(b.dev->nsrqs, 2);
+	crowd_part();
+	crowd_check(a.dev);
+	crowd_check(b.dev);
+	rig_objects("rxe_b", &qp2, &cq2, &mr2);
+	assert_int_equal(qp2, qp);
+	/* A surplus is used up before anything is posted. */
+	a.dev->opt.srq = b.dev->opt.srq = 0;
+	rig_count(&a);
+	rig_count(&b);
+	ends_join(&x, &a, &y, &b, NULL);
+	assert_non_null(y.ep->srq);
+	assert_int_equal(counts.recvs, 0);
+	ends_part(&x, &y);
 	mem_free(&ma);
 	mem_free(&mb);
 	free(xs);
@@ -311,6 +471,7 @@ int main(int argc, char **argv)
 		TEST(test_burst),
 		TEST(test_slots),
 		TEST(test_many),
+		TEST(test_shared),
 		TEST(test_arm),
 		TEST(test_small_polls),
 	};

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shared receive queues of provider verbs with an adapter that is played here: the functions of
+ * libibverbs that queues need are this program's. Peers use all the credit they have, whenever they
+ * like; no receive may ever be missing, and the books must agree with the adapter's in the end.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+
+#include "verbs.h"
+
+#undef ibv_reg_mr
+#define MANY 48
+#define SLOTS 90u
+
+/* ---- the adapter ---- */
+
+struct srq {
+	struct ibv_srq ibv;
+	uint64_t *ids; /* receives, by turns */
+	uint32_t max, head, n;
+};
+
+struct cq {
+	struct ibv_cq ibv;
+	struct ibv_wc wc[1u << 16];
+	uint32_t head, n;
+};
+
+static struct ibv_context context;
+static uint32_t qp_number, live_qps, live_srqs, live_mrs, posts;
+static bool drops; /* completions of a queue pair that is destroyed */
+static bool no_srq;
+
+static int post_srq(struct ibv_srq *ibv, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
+{
+	struct srq *q = (struct srq *)ibv;
+
+	for (; wr; wr = wr->next) {
+		*bad = wr;
+		if (q->n == q->max)
+			return ENOMEM;
+		q->ids[(q->head + q->n++) % q->max] = wr->wr_id;
+		posts++;
+	}
+	return 0;
+}
+
+static int poll_cq(struct ibv_cq *ibv, int max, struct ibv_wc *wc)
+{
+	struct cq *q = (struct cq *)ibv;
+	int n = 0;
+
+	for (; n < max && q->n; n++, q->n--)
+		wc[n] = q->wc[q->head++ % (1u << 16)];
+	return n;
+}
+
+static void complete(struct ibv_cq *ibv, const struct ibv_wc *wc)
+{
+	struct cq *q = (struct cq *)ibv;
+
+	assert_true(q->n < (1u << 16));
+	q->wc[(q->head + q->n++) % (1u << 16)] = *wc;
+}
+
+/* Every request completes at once; only markers are posted here. */
+static int post_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
+{
+	struct ibv_wc wc = { .wr_id = wr->wr_id, .qp_num = qp->qp_num,
+			     .status = IBV_WC_WR_FLUSH_ERR };
+
+	(void)bad;
+	complete(qp->send_cq, &wc);
+	return 0;
+}
+
+struct ibv_srq *ibv_create_srq(struct ibv_pd *pd, struct ibv_srq_init_attr *attr)
+{
+	struct srq *q = no_srq ? NULL : calloc(1, sizeof(*q));
+
+	(void)pd;
+	errno = ENOMEM;
+	if (!q)
+		return NULL;
+	q->max = attr->attr.max_wr;
+	q->ids = calloc(q->max, sizeof(*q->ids));
+	q->ibv.context = &context;
+	live_srqs++;
+	return &q->ibv;
+}
+
+int ibv_destroy_srq(struct ibv_srq *ibv)
+{
+	free(((struct srq *)ibv)->ids);
+	free(ibv);
+	live_srqs--;
+	return 0;
+}
+
+struct ibv_cq *ibv_create_cq(struct ibv_context *c, int n, void *arg, struct ibv_comp_channel *comp,
+			     int vector)
+{
+	struct cq *q = calloc(1, sizeof(*q));
+
+	(void)n, (void)arg, (void)comp, (void)vector;
+	q->ibv.context = c;
+	return &q->ibv;
+}
+
+int ibv_destroy_cq(struct ibv_cq *cq)
+{
+	free(cq);
+	return 0;
+}
+
+struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
+{
+	struct ibv_qp *qp = calloc(1, sizeof(*qp));
+
+	(void)pd;
+	qp->context = &context;
+	qp->srq = attr->srq;
+	qp->send_cq = qp->recv_cq = attr->recv_cq;
+	qp->qp_num = ++qp_number;
+	live_qps++;
+	return qp;
+}
+
+int ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)
+{
+	(void)mask;
+	qp->state = attr->qp_state;
+	return 0;
+}
+
+int ibv_destroy_qp(struct ibv_qp *qp)
+{
+	struct cq *q = (struct cq *)qp->recv_cq;
+
+	for (uint32_t n = drops ? q->n : 0; n; n--) {
+		struct ibv_wc wc = q->wc[q->head++ % (1u << 16)];
+
+		q->n--;
+		if (wc.qp_num != qp->qp_num)
+			complete(&q->ibv, &wc);
+	}
+	free(qp);
+	live_qps--;
+	return 0;
+}
+
+static struct ibv_mr *reg(void)
+{
+	live_mrs++;
+	return calloc(1, sizeof(struct ibv_mr));
+}
+
+struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *addr, size_t len, int access)
+{
+	(void)pd, (void)addr, (void)len, (void)access;
+	return reg();
+}
+
+struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *addr, size_t len, uint64_t iova,
+				unsigned int access)
+{
+	(void)pd, (void)addr, (void)len, (void)iova, (void)access;
+	return reg();
+}
+
+int ibv_dereg_mr(struct ibv_mr *mr)
+{
+	live_mrs--;
+	free(mr);
+	return 0;
+}
+
+/* ---- a device, and endpoints whose peers write ---- */
+
+struct peer {
+	struct nmti_rma_ep *ep;
+	uint32_t sent, told;
+	bool drained;
+};
+
+static struct nmt_ctx *ctx;
+static struct nmt_pdomain pd;
+static struct nmti_rma_dev *dev;
+static struct peer peers[MANY];
+
+static int setup(void **state)
+{
+	(void)state;
+	assert_int_equal(nmt_ctx_open(NULL, &ctx), 0);
+	assert_int_equal(nmt_domain_open(ctx, "tcp", NULL, &pd.dom), 0);
+	pd.ctx = ctx;
+	dev = calloc(1, sizeof(*dev));
+	dev->pd = &pd;
+	dev->port.ctx = &context;
+	dev->port.attr = (struct ibv_device_attr){ .max_cqe = 1 << 16, .max_srq = 8,
+						   .max_srq_wr = 1 << 13 };
+	dev->limits = (struct nmti_rma_limits){ .send_depth = 64, .recv_slots = 1000,
+						.inline_max = 256 };
+	dev->free_slot = VERBS_EPS;
+	nmti_list_init(&dev->eps);
+	nmti_list_init(&dev->expected);
+	nmti_list_init(&dev->events);
+	nmti_list_init(&dev->touched);
+	nmti_list_init(&dev->quitting);
+	nmti_list_init(&dev->regs);
+	context.ops.post_srq_recv = post_srq;
+	context.ops.post_send = post_send;
+	context.ops.poll_cq = poll_cq;
+	posts = 0;
+	drops = no_srq = false;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	while (!nmti_list_empty(&dev->eps))
+		nmti_verbs_ep_free(nmti_container(dev->eps.next, struct nmti_rma_ep, all));
+	nmti_verbs_srqs_free(dev);
+	nmti_verbs_cqs_free(dev);
+	assert_int_equal(live_qps + live_srqs + live_mrs, 0);
+	free(dev->slots);
+	free(dev);
+	assert_int_equal(nmt_domain_close(pd.dom), 0);
+	assert_int_equal(nmt_ctx_close(ctx), 0);
+	return 0;
+}
+
+static void peer_new(struct peer *p)
+{
+	static const uint8_t token[NMTI_RMA_TOKEN];
+	struct nmti_rma_ep_attr attr = { .run_slots = SLOTS - 4, .ctrl_slots = 4,
+		.ctrl_max = 64, .send_depth = 4, .token = token, .owner = p };
+	struct ibv_qp_attr up = { .qp_state = IBV_QPS_RTS };
+
+	memset(p, 0, sizeof(*p));
+	assert_int_equal(nmti_verbs_ep_new(dev, &attr, &p->ep), 0);
+	assert_int_equal(nmti_verbs_post_recvs(p->ep), 0);
+	ibv_modify_qp(p->ep->qp, &up, IBV_QP_STATE);
+	p->ep->state = VERBS_UP;
+	p->ep->connected = true;
+}
+
+/* A write with immediate, or a message, of the peer arrives. */
+static void arrive(struct peer *p, uint32_t imm, bool message)
+{
+	struct srq *q = (struct srq *)p->ep->srq->srq;
+	struct ibv_wc wc = { .qp_num = p->ep->qp->qp_num, .byte_len = message ? 4 : 100,
+			     .opcode = message ? IBV_WC_RECV : IBV_WC_RECV_RDMA_WITH_IMM,
+			     .imm_data = htonl(imm) };
+	const struct verbs_srq *b = p->ep->srq;
+
+	if (!q->n)
+		fail_msg("receiver not ready");
+	wc.wr_id = q->ids[q->head++ % q->max];
+	q->n--;
+	assert_ptr_equal(&dev->srqs[wc.wr_id >> 28 & (VERBS_EPS - 1)], b);
+	if (message)
+		memcpy(b->msgs + (wc.wr_id & VERBS_LOW) * VERBS_MSG_MAX, &imm, 4);
+	complete(p->ep->qp->recv_cq, &wc);
+	p->sent++;
+}
+
+static void look(void)
+{
+	struct nmti_rma_wc wc[48];
+	struct nmt_event ev;
+	int n;
+
+	assert_int_equal(nmt_poll(pd.dom, &ev, 1, 0), 0);
+	n = nmti_verbs_poll(dev, wc, 1 + rand() % 48);
+	for (int i = 0; i < n; i++) {
+		struct peer *p = wc[i].owner;
+		uint32_t word = wc[i].imm;
+
+		assert_ptr_equal(wc[i].ep, p->ep);
+		assert_false(p->drained);
+		if (wc[i].event == NMTI_RMA_DRAINED) {
+			assert_int_equal(p->told, p->sent); /* all that was acknowledged */
+			p->drained = true;
+			continue;
+		}
+		if (wc[i].event == NMTI_RMA_MESSAGE)
+			memcpy(&word, wc[i].data, 4);
+		else
+			assert_int_equal(wc[i].event, NMTI_RMA_IMM);
+		assert_int_equal(word, p->told++);
+	}
+}
+
+/* Everything came back: what a block counts is what the adapter has. */
+static void books(void)
+{
+	for (int64_t until = nmti_now() + INT64_C(5000000000); dev->neps && nmti_now() < until;)
+		look();
+	for (int i = 0; i < 10000; i++)
+		look();
+	assert_int_equal(dev->neps, 0);
+	for (uint32_t k = 0; k < dev->nsrqs; k++) {
+		assert_int_equal(dev->srqs[k].reserved, 0);
+		assert_int_equal(dev->srqs[k].posted, ((struct srq *)dev->srqs[k].srq)->n);
+	}
+}
+
+static void step(struct peer *p)
+{
+	int what = rand() % 100;
+	uint32_t credit = SLOTS - (p->sent - p->told);
+
+	if (p->drained) {
+		nmti_verbs_destroy(p->ep);
+		peer_new(p);
+	} else if (p->ep->state == VERBS_UP && what < 60) {
+		for (uint32_t n = what % 2 ? credit : credit / 3; n; n--)
+			arrive(p, p->sent, rand() % 4 == 0);
+	} else if (what < 63) {
+		nmti_verbs_destroy(p->ep);
+		peer_new(p);
+	} else if (what < 66) {
+		nmti_verbs_fence(p->ep);
+	} else if (what < 80) {
+		if (p->ep->state == VERBS_FENCED)
+			nmti_verbs_srq_last(p->ep);
+	} else {
+		look();
+	}
+}
+
+static void churn(bool dropping)
+{
+	srand(7);
+	drops = dropping;
+	for (uint32_t i = 0; i < MANY; i++)
+		peer_new(&peers[i]);
+	assert_int_equal(dev->nsrqs, 2);
+	for (uint32_t i = 0; i < 40000; i++)
+		step(&peers[rand() % MANY]);
+	for (uint32_t i = 0; i < MANY; i++)
+		nmti_verbs_destroy(peers[i].ep);
+	assert_true(dev->neps > 0); /* orphans */
+	books();
+}
+
+static void test_churn(void **state)
+{
+	(void)state;
+	churn(false);
+}
+
+static void test_churn_dropping(void **state)
+{
+	(void)state;
+	churn(true);
+}
+
+/* An endpoint that goes leaves its receives to the next one. */
+static void test_surplus(void **state)
+{
+	(void)state;
+	peer_new(&peers[0]);
+	assert_int_equal(posts, SLOTS);
+	nmti_verbs_destroy(peers[0].ep);
+	books();
+	peer_new(&peers[0]);
+	peer_new(&peers[1]);
+	assert_int_equal(posts, 2 * SLOTS);
+	for (uint32_t i = 0; i < SLOTS; i++)
+		arrive(&peers[1], i, false);
+	nmti_verbs_fence(peers[0].ep);
+	while (peers[1].told < SLOTS)
+		look();
+	assert_int_equal(posts, 3 * SLOTS); /* reserved until it has drained */
+	while (!peers[0].drained)
+		look();
+	nmti_verbs_destroy(peers[0].ep);
+	for (uint32_t i = 0; i < SLOTS; i++)
+		arrive(&peers[1], SLOTS + i, false);
+	while (peers[1].told < 2 * SLOTS)
+		look();
+	assert_int_equal(posts, 3 * SLOTS);
+	nmti_verbs_destroy(peers[1].ep);
+	books();
+}
+
+/* Below the number, without shared queues, or where none can be made: queues of their own. */
+static void test_own(void **state)
+{
+	(void)state;
+	dev->opt.srq = 2;
+	for (uint32_t i = 0; i < 3; i++) {
+		static const uint8_t token[NMTI_RMA_TOKEN];
+		struct nmti_rma_ep_attr attr = { .run_slots = 8, .send_depth = 4, .token = token };
+		struct nmti_rma_ep *ep;
+
+		assert_int_equal(nmti_verbs_ep_new(dev, &attr, &ep), 0);
+		assert_int_equal(!ep->srq, i < 2);
+		if (i < 2)
+			continue;
+		nmti_verbs_ep_free(ep);
+		dev->port.attr.max_srq = 0;
+		assert_int_equal(nmti_verbs_ep_new(dev, &attr, &ep), 0);
+		assert_null(ep->srq);
+		dev->port.attr.max_srq = 8;
+		nmti_verbs_srqs_free(dev);
+		no_srq = true;
+		assert_int_equal(nmti_verbs_ep_new(dev, &attr, &ep), 0);
+		assert_null(ep->srq);
+		no_srq = false;
+		dev->opt.srq = -1;
+		assert_int_equal(nmti_verbs_ep_new(dev, &attr, &ep), 0);
+		assert_null(ep->srq);
+	}
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(test_churn),
+		TEST(test_churn_dropping),
+		TEST(test_surplus),
+		TEST(test_own),
+	};
+
+	return cmocka_run_group_tests_name("verbs srq", tests, NULL, NULL);
+}
