@@ -383,7 +383,8 @@ static int copy_piece(struct rma_stream *rs, const struct nmti_piece *p, uint32_
 	while (*got < left && c->n) {
 		size_t room = c->iov->iov_len - c->at;
 		uint32_t n = room < left - *got ? (uint32_t)room : left - *got;
-		int rc = n ? piece_read(rs, p, used + *got, (char *)c->iov->iov_base + c->at, n) : 0;
+		char *to = (char *)c->iov->iov_base + c->at;
+		int rc = n ? piece_read(rs, p, used + *got, to, n) : 0;
 
 		if (rc)
 			return rc;

@@ -76,7 +76,8 @@ static const struct {
 /* CLIENT[+SERVER][:VARIANT][@RAILS] */
 static void spell_out(struct config *c, const char *row)
 {
-	const char *server = strchr(row, '+'), *variant = strchr(row, ':'), *rails = strchr(row, '@');
+	const char *variant = strchr(row, ':'), *rails = strchr(row, '@');
+	const char *server = strchr(row, '+');
 
 	server = server ? server + 1 : row;
 	snprintf(c->spec, sizeof(c->spec), "%.*s", (int)strcspn(row, "+:@"), row);
@@ -124,7 +125,8 @@ static unsigned int kind_has(const struct config *c)
 {
 	if (c->kind == NMT_MEM_HOST && !c->brief)
 		return T_HOST | T_CPU;
-	if (c->kind == NMT_MEM_HOST || c->kind == NMT_MEM_HUGE || (c->kind == NMT_MEM_UDMABUF && NMTI_DMA_COHERENT))
+	if (c->kind == NMT_MEM_HOST || c->kind == NMT_MEM_HUGE ||
+	    (c->kind == NMT_MEM_UDMABUF && NMTI_DMA_COHERENT))
 		return T_CPU;
 	return T_OPAQUE;
 }

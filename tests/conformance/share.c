@@ -3,6 +3,8 @@
  * Design 5.5: memory that is not released stops its own sender and nothing else, loses nothing, and
  * never starves another stream; a stream's turn does not wait behind more than a budget of another.
  */
+#include <unistd.h>
+
 #include "suite.h"
 
 #define LOANS_MAX 4096
@@ -220,6 +222,7 @@ static void one_turn(struct env *env, struct pair *busy, struct pair *quiet, str
 	assert_ok(env, nmt_recv_into(quiet->s->s, mr, 100, 1, 0, 100));
 	end_put_pattern(busy->c, 1, 0, 60);
 	end_put_pattern(quiet->c, 1, 0, 1);
+	usleep(50000); /* both are there before the first turn */
 	others = poll_until(env, quiet->s, busy->s, max);
 	if (others > 4 * BUDGET)
 		failf(env, "%d events of another stream came first; the budget is %d", others,

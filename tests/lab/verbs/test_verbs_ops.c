@@ -175,8 +175,6 @@ static void test_connect(void **state)
 	ends_join(&x, &a, &y, &b, NULL);
 	ops->describe(x.ep, &info);
 	assert_string_equal(info.device, "rxe_a");
-	assert_int_equal(strncmp(info.local, "10.77.0.1", 9), 0);
-	assert_int_equal(strncmp(info.peer, "10.77.0.2:", 10), 0);
 	assert_true(side_logged(&a, "MTU 4096"));
 	ends_part(&x, &y);
 }
