@@ -47,7 +47,7 @@ static void write_again(const struct fault_ep *f)
 
 	if (!peer || !peer->newest)
 		return;
-	fault_late_start(peer->newest, 30);
+	fault_late_start(peer->newest, 200);
 	peer->newest = NULL;
 }
 
