@@ -214,7 +214,7 @@ int nmti_ctl_open(struct nmt_stream *s, int fd, const void *bytes, size_t len)
 	c->in.buf = c->buf;
 	c->in.cap = cap;
 	c->inband = !s->ops->data_socket;
-	if (c->inband && (s->boot->server || s->boot->port))
+	if (c->inband && s->boot && (s->boot->server || s->boot->port)) /* else it cannot come back */
 		c->rejoin = nmti_rejoin_new(s->boot, fd);
 	c->in.magic = true;
 	c->in.have = (uint32_t)len;
