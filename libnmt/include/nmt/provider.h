@@ -458,7 +458,10 @@ struct nmt_provider_ops {
 
 	/* Bytes that send took still wait for the peer or the device. NULL: never, or not to be known. */
 	bool (*unsent)(const struct nmt_stream *s);
-	/* Go on with queued operations, a budget of them at most; true: there is more to do now. */
+	/*
+	 * Go on with queued operations, as many as a budget (a small multiple of it where one doorbell
+	 * or system call takes them all); true: there is more to do now.
+	 */
 	bool (*work)(struct nmt_stream *s, uint32_t budget);
 	/*
 	 * nmt_poll spins: look for bytes of this stream (NMTI_HOT_BYTES at most) without waiting for
