@@ -37,6 +37,7 @@ struct fault_ep {
 	struct nmti_rma_ep_attr attr;
 	uint8_t token[NMTI_RMA_TOKEN];
 	bool server, fenced, drained;
+	bool ahead; /* a completion was told: the next request is done as well, it says */
 	unsigned int writes, sends, imms, messages;
 	uint64_t last;            /* number of the last request, as the engine knows it */
 	int64_t skew;             /* what the engine's numbers are above the fabric's */

@@ -168,8 +168,9 @@ static int fault_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from
 	if (rc < 0 || rc == KEPT)
 		return rc < 0 ? rc : 0;
 	posted(f, flags, number);
-	if (fault_on == RMA_WRITTEN_EARLY)
+	if (fault_on == RMA_WRITTEN_EARLY || (fault_on == RMA_WRITTEN_TOO_HIGH && f->ahead))
 		fault_tell(f, NMTI_RMA_WRITTEN, *number);
+	f->ahead = false;
 	return 0;
 }
 
