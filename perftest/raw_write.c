@@ -199,17 +199,22 @@ static int stream_step(struct loop *l)
 		l->left = 0;
 	if (l->sends && l->left)
 		err = send_some(l);
-	else if (l->sends && !l->last_sent)
+	else if (l->sends && !l->last_sent && (!l->w->run->server || l->last_came))
 		err = send_last(l);
 	if (err == 0)
 		err = take(l, WCS);
 	return err ? err : give_credit(l);
 }
 
+/*
+ * Both ways, the server's last word answers the client's: who has it may disconnect, although the
+ * acknowledgement of it is then lost. One way, the completion of the last word answers it.
+ */
 static bool over(const struct loop *l)
 {
-	return (!l->sends || (l->last_sent && l->done == l->posted)) &&
-	       (!l->receives || l->last_came);
+	if (l->receives)
+		return l->last_came && (!l->sends || l->last_sent);
+	return l->last_sent && l->done == l->posted;
 }
 
 static int stream(struct worker *w, bool sends, bool receives)
