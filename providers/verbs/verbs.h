@@ -190,6 +190,7 @@ struct nmti_rma_ep {
 	int64_t limit, deadline;    /* of set-up, in time and as a time */
 	int64_t patience;           /* until when a refusal may be a matter of order */
 	int attempt;
+	int addr_ms;                /* what the kernel has for the peer's address, this time */
 	struct rdma_cm_id *id;
 	struct verbs_addr *from;
 	struct sockaddr_storage peer;

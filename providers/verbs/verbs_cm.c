@@ -29,7 +29,14 @@
 #define NOT_UNDERSTOOD 2
 
 #define BACKLOG 1024
-#define RESOLVE_MS 2000
+#define ROUTE_MS 2000
+/*
+ * The kernel looks for an address's neighbour at once and then only when the limit is over (seen on
+ * Linux 7.2; an address that is new costs all of it), so it gets short ones: 64 ms, and twice
+ * as much each time; in all about 2 s.
+ */
+#define ADDR_MS 64
+#define ADDR_LAST_MS 1024
 #define ATTEMPT INT64_C(1000000000)  /* patience with the first; each further one gets twice as much */
 #define AGAIN INT64_C(50000000)      /* after a refusal or a failure, before the next */
 #define PATIENCE INT64_C(2000000000) /* how long our connect may overtake the peer's expect */
@@ -381,6 +388,13 @@ static void attempt_failed(struct nmti_rma_ep *ep, int status, const char *what)
 	nmti_verbs_fail(ep, status, "%s: %s", what, strerror(-status));
 }
 
+static int find_peer(struct nmti_rma_ep *ep, int ms)
+{
+	ep->addr_ms = ms;
+	return rdma_resolve_addr(ep->id, (struct sockaddr *)&ep->from->ss,
+				 (struct sockaddr *)&ep->peer, ms) ? -errno : 0;
+}
+
 static int resolve(struct nmti_rma_ep *ep)
 {
 	uint8_t tos = (uint8_t)ep->dev->opt.traffic_class;
@@ -390,10 +404,7 @@ static int resolve(struct nmti_rma_ep *ep)
 	if (ep->dev->opt.traffic_class >= 0 &&
 	    rdma_set_option(ep->id, RDMA_OPTION_ID, RDMA_OPTION_ID_TOS, &tos, sizeof(tos)))
 		return -errno;
-	if (rdma_resolve_addr(ep->id, (struct sockaddr *)&ep->from->ss,
-			      (struct sockaddr *)&ep->peer, RESOLVE_MS))
-		return -errno;
-	return 0;
+	return find_peer(ep, ADDR_MS);
 }
 
 static void start(struct nmti_rma_ep *ep)
@@ -420,8 +431,16 @@ static void on_address(struct nmti_rma_ep *ep)
 {
 	if (!on_our_port(ep))
 		nmti_verbs_fail(ep, -ENODEV, "the address belongs to another device");
-	else if (rdma_resolve_route(ep->id, RESOLVE_MS))
+	else if (rdma_resolve_route(ep->id, ROUTE_MS))
 		attempt_failed(ep, -errno, "rdma_resolve_route");
+}
+
+static void on_no_address(struct nmti_rma_ep *ep, int status)
+{
+	bool again = status == -ETIMEDOUT && ep->addr_ms < ADDR_LAST_MS;
+
+	if (!again || (status = find_peer(ep, 2 * ep->addr_ms)))
+		attempt_failed(ep, status < 0 ? status : -EHOSTUNREACH, "rdma_resolve_addr");
 }
 
 static void on_route(struct nmti_rma_ep *ep)
@@ -732,6 +751,9 @@ static void on_ep_event(struct nmti_rma_ep *ep, const struct cm_event *e)
 		nmti_verbs_fail(ep, -ECONNRESET, "the peer closed the connection, or died");
 		break;
 	case RDMA_CM_EVENT_ADDR_ERROR:
+		if (connecting)
+			on_no_address(ep, e->status);
+		break;
 	case RDMA_CM_EVENT_ROUTE_ERROR:
 	case RDMA_CM_EVENT_UNREACHABLE:
 	case RDMA_CM_EVENT_CONNECT_ERROR:

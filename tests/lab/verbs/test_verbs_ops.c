@@ -179,6 +179,36 @@ static void test_connect(void **state)
 	ends_part(&x, &y);
 }
 
+/* The kernel alone would take the whole limit of the resolution, 2 s, to see the neighbour's answer. */
+static void test_connect_new_neighbour(void **state)
+{
+	int64_t before;
+
+	(void)state;
+	assert_int_equal(rig_shell("ip -n a neigh flush all && ip -n b neigh flush all"), 0);
+	before = nmti_now();
+	ends_join(&x, &a, &y, &b, NULL);
+	assert_in_range(nmti_now() - before, 0, 1500 * MS);
+	ends_part(&x, &y);
+}
+
+static void test_connect_no_neighbour(void **state)
+{
+	struct nmti_rma_ep_attr attr = rig_attr(&x, NULL);
+	static struct side nobody;
+
+	(void)state;
+	memcpy(nobody.blob, b.blob, b.blob_len);
+	nobody.blob[1] = 1; /* addresses */
+	nobody.blob_len = 24;
+	nobody.blob[nobody.blob[4] == 4 ? 11 : 23] = 0x99; /* the last byte of the first */
+	assert_int_equal(end_connect(&x, &a, &nobody, &attr), 0);
+	RIG_UNTIL(&a, &b, 10 * SEC, x.failed || x.connected);
+	assert_int_equal(x.connected, 0);
+	assert_non_null(strstr(x.text, "rdma_resolve_addr"));
+	end_destroy(&x);
+}
+
 /* Not expected at first: the connect comes through once it is. */
 static void test_connect_early(void **state)
 {
@@ -667,6 +697,8 @@ int main(int argc, char **argv)
 		TEST(test_open),
 		TEST(test_knobs),
 		TEST(test_connect),
+		TEST(test_connect_new_neighbour),
+		TEST(test_connect_no_neighbour),
 		TEST(test_connect_early),
 		TEST(test_connect_wrong),
 		TEST(test_blob),
