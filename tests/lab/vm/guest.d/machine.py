@@ -19,7 +19,7 @@ DEADLINE = {"kvm": 10.0, "tcg": 180.0}      # seconds until PID 1 answers
 CHATTER = re.compile(r"(fv|virtio)_\w+: ")     # what virtiofsd says of every guest
 KILL_WAIT = 15.0        # seconds for the guest to end a job that must end
 # What an emulated kernel should not spend its time on.
-FASTER = ("mitigations=off nokaslr audit=0 lsm=capability init_on_alloc=0 rcupdate.rcu_expedited=1 "
+FASTER = ("mitigations=off tsc=reliable nokaslr audit=0 lsm=capability init_on_alloc=0 rcupdate.rcu_expedited=1 "
           "i8042.noaux i8042.nokbd")
 
 
