@@ -356,8 +356,6 @@ static void complete(struct perf_options *o)
 		tk_usage("conn has no size to vary; leave -a out");
 	if (!p->depth)
 		p->depth = p->test == TEST_RR || p->test == TEST_LAT ? 1 : raw ? 128 : 64;
-	if (raw)
-		p->wait = WAIT_POLL;
 	if (p->test == TEST_LAT && p->depth != 1)
 		tk_usage("lat has one message in flight; use rr");
 	if (!p->size)

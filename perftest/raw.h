@@ -26,6 +26,7 @@ struct raw_hello {
 struct raw {
 	struct rdma_event_channel *channel;
 	struct rdma_cm_id *listen, *id;
+	struct ibv_comp_channel *events;
 	struct ibv_cq *cq;
 	struct ibv_mr *mr;
 	uint8_t *buf;  /* what is sent, then what is received into */

@@ -168,7 +168,9 @@ static int open_queues(struct worker *w)
 
 	if (err < 0)
 		return err;
-	r->cq = ibv_create_cq(r->id->verbs, entries, NULL, NULL, 0);
+	r->events = ibv_create_comp_channel(r->id->verbs);
+	if (r->events)
+		r->cq = ibv_create_cq(r->id->verbs, entries, NULL, r->events, 0);
 	if (!r->cq)
 		return failed(w, "making a completion queue");
 	err = create_qp(w);
@@ -428,6 +430,8 @@ void raw_close(struct worker *w)
 		rdma_destroy_qp(r->id);
 	if (r->cq)
 		ibv_destroy_cq(r->cq);
+	if (r->events)
+		ibv_destroy_comp_channel(r->events);
 	if (r->mr)
 		ibv_dereg_mr(r->mr);
 	if (r->id)

@@ -3,12 +3,15 @@
  * The loops of raw-write. Streaming: chains of 16 writes with immediate, a doorbell and a signalled
  * request for each, as many in flight as the depth allows; the receiver posts its receives again in
  * batches and gives credit for them, so that the sender never meets an empty receive queue.
- * Ping-pong: a write each way, inline if it fits. Both ends only ever poll.
+ * Ping-pong: a write each way, inline if it fits. An end that has nothing to do spins and then sleeps,
+ * as streams do by default: where the adapter is software, a processor that spins is one that it lacks.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
+#include "cpu.h"
 #include "engine.h"
 #include "raw.h"
 
@@ -16,6 +19,7 @@
 #define WCS 32
 #define CREDIT_AT (RAW_SLOTS / 4) /* receives posted again that are worth telling */
 #define PONG_ASKS 8u              /* one write in so many asks for its completion */
+#define NAP_MS 20                 /* longest sleep, since the phase changes without an event */
 
 #define IMM_DATA 0u
 #define IMM_LAST 1u
@@ -34,9 +38,20 @@ struct loop {
 	uint32_t used;               /* receives to be posted again */
 	uint64_t reposted, told;     /* in all; what the peer was told of */
 	uint64_t messages;           /* received */
+
+	int64_t spin;     /* before sleep, in ns; < 0: for ever */
+	int64_t idle;     /* since then nothing came; 0: something did */
+	bool armed;       /* the next completion makes an event, or it is there */
 	struct ibv_send_wr wr[CHAIN];
 	struct ibv_sge sge;
 };
+
+static int64_t spin_of(const struct perf_params *p)
+{
+	if (p->wait == WAIT_POLL)
+		return -1;
+	return p->wait == WAIT_SLEEP || (int64_t)p->spin_ns < 0 ? 0 : (int64_t)p->spin_ns;
+}
 
 static void init(struct loop *l, struct worker *w)
 {
@@ -46,6 +61,7 @@ static void init(struct loop *l, struct worker *w)
 	l->w = w;
 	l->r = r;
 	l->credit = RAW_SLOTS;
+	l->spin = spin_of(&w->run->p);
 	l->left = w->run->p.iterations ? w->run->p.warm_iterations + w->run->p.iterations : ENDLESS;
 	l->sge = (struct ibv_sge){ (uintptr_t)r->buf, (uint32_t)w->run->p.size, r->mr->lkey };
 	for (uint32_t i = 0; i < CHAIN; i++) {
@@ -123,6 +139,45 @@ static int complete(struct loop *l, const struct ibv_wc *wc)
 	return 0;
 }
 
+/* ---- waiting ---- */
+
+static int nap(struct loop *l)
+{
+	struct pollfd pfd = { .fd = l->r->events->fd, .events = POLLIN };
+	struct ibv_cq *cq;
+	void *context;
+
+	if (poll(&pfd, 1, NAP_MS) <= 0)
+		return 0;
+	if (ibv_get_cq_event(l->r->events, &cq, &context))
+		return worker_fail(l->w, -errno, "raw-write: ibv_get_cq_event: %s", strerror(errno));
+	ibv_ack_cq_events(cq, 1);
+	l->armed = false;
+	return 0;
+}
+
+/* Nothing came. What comes between the last look and the arming is seen by the look that follows. */
+static int idle(struct loop *l)
+{
+	int64_t now;
+	int rc;
+
+	if (l->spin < 0)
+		return 0;
+	if (l->armed)
+		return nap(l);
+	now = clock_ns();
+	if (!l->idle)
+		l->idle = now;
+	if (now - l->idle < l->spin)
+		return 0;
+	rc = ibv_req_notify_cq(l->r->cq, 0);
+	if (rc)
+		return worker_fail(l->w, -rc, "raw-write: ibv_req_notify_cq: %s", strerror(rc));
+	l->armed = true;
+	return 0;
+}
+
 /* Take what is there; < 0: it failed. */
 static int take(struct loop *l, int most)
 {
@@ -131,6 +186,9 @@ static int take(struct loop *l, int most)
 
 	if (n < 0)
 		return worker_fail(l->w, -EIO, "raw-write: ibv_poll_cq failed");
+	if (n == 0)
+		return idle(l);
+	l->idle = 0;
 	for (int i = 0; i < n && err == 0; i++)
 		err = complete(l, &wc[i]);
 	while (err == 0 && l->used >= RAW_BATCH) {

@@ -45,7 +45,7 @@ says "Path: epoch 0, 0 recoveries" run.out
 measure "$path and d['lat_us']['samples'] > 0" lat -n 200 --poll
 
 measure "$path and d['call'] == 'raw-write' and d['provider'] == 'verbs' and
-	d['bytes'] == 400 * 65536 and d['params']['wait'] == 'poll'" raw-write -n 400 -s 64K
+	d['bytes'] == 400 * 65536 and d['params']['wait'] == 'adaptive'" raw-write -n 400 -s 64K
 measure "$path and d['iterations'] > 0 and d['bw_bytes_per_s'] > 0" raw-write bw -D 200ms -s 4K
 measure "$path and d['bytes'] == 2 * 2000 * 4096" raw-write bidir -n 2000 -s 4K
 measure "d['bytes'] > 0 and 0.1 < d['seconds'] < 5" raw-write bidir -D 300ms -s 64K

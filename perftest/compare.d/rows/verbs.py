@@ -11,8 +11,8 @@ from stats import Target
 PROGRAMS = ("ib_write_bw", "ib_send_bw", "ib_write_lat", "rstream", "strace", "taskset")
 WHERE = "guest"
 NOTE = """\
-"raw" is nmt_perf raw-write: writes with immediate without libnmt's engine, both ends polling.
-SoftRoCE in an emulated guest: only ratios of one boot mean anything. rstream sends one way, then the
+"raw" is nmt_perf raw-write: writes with immediate without libnmt's engine. Both wait as they do by
+default, by a spin and then sleep; rows with .poll, and latency, spin for ever on both ends. SoftRoCE in an emulated guest: only ratios of one boot mean anything. rstream sends one way, then the
 other."""
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -28,10 +28,13 @@ def peer(program, run):
 def one_way(label):
     size, count = SIZES[label]
     args = ["-s", size, *TIME]
+    frags = ["bw", "--call", "frags", *args]
     sides = {
-        "nmt": Side(lambda b: rdma.throughput(b, ["bw", "--poll", "--call", "frags", *args])),
-        "copy": Side(lambda b: rdma.throughput(b, ["bw", "--poll", *args])),
+        "nmt": Side(lambda b: rdma.throughput(b, frags)),
+        "copy": Side(lambda b: rdma.throughput(b, ["bw", *args])),
         "raw": Side(lambda b: rdma.throughput(b, ["raw-write", "bw", *args])),
+        "nmt_poll": Side(lambda b: rdma.throughput(b, [*frags, "--poll"])),
+        "raw_poll": Side(lambda b: rdma.throughput(b, ["raw-write", "bw", "--poll", *args])),
         "write_bw": peer("ib_write_bw",
                          lambda b: rdma.perftest_rate(b, "ib_write_bw", size, count)),
         "send_bw": peer("ib_send_bw", lambda b: rdma.perftest_rate(b, "ib_send_bw", size, count)),
@@ -40,6 +43,7 @@ def one_way(label):
                 "nmt_send_mr and nmt_recv_frags"),
             Row(f"oneway.{label}.copy", "B/s", "copy.bytes_per_s", "raw.bytes_per_s",
                 note="nmt_send and nmt_recv")]
+    rows += [Row(f"oneway.{label}.poll", "B/s", "nmt_poll.bytes_per_s", "raw_poll.bytes_per_s")]
     rows += [Row(f"oneway.{label}.{p}", "B/s", "nmt.bytes_per_s", f"{p}.bytes_per_s",
                  note=f"peer: ib_{p}") for p in ("write_bw", "send_bw")]
     rows += [Row(f"oneway.{label}.cpu", "s/GiB", "nmt.cpu", "raw.cpu",
@@ -51,7 +55,7 @@ def rsockets(label, size, count, call):
     """The peer is the smaller of rstream twice over and what raw writes reach."""
     args = ["-s", size, *TIME]
     sides = {
-        "nmt": Side(lambda b: rdma.throughput(b, ["bw", "--poll", "--call", call, *args])),
+        "nmt": Side(lambda b: rdma.throughput(b, ["bw", "--call", call, *args])),
         "raw": Side(lambda b: rdma.throughput(b, ["raw-write", "bw", *args])),
         "rstream": peer("rstream", lambda b: rdma.rstream(b, size, count)),
     }
@@ -66,7 +70,7 @@ def rsockets(label, size, count, call):
 def latency():
     sides = {
         "nmt": Side(lambda b: rdma.latency(b, ["lat", "--poll", *TIME])),
-        "raw": Side(lambda b: rdma.latency(b, ["raw-write", "lat", *TIME])),
+        "raw": Side(lambda b: rdma.latency(b, ["raw-write", "lat", "--poll", *TIME])),
         "write_lat": peer("ib_write_lat", lambda b: rdma.perftest_latency(b, 64, 2000)),
     }
     note = "64 B, half a round trip, median, both ends polling"
@@ -78,12 +82,16 @@ def latency():
 
 def both_ways():
     args = ["-s", 64 * KIB, *TIME]
+    frags = ["bidir", "--call", "frags", *args]
     sides = {
-        "nmt": Side(lambda b: rdma.throughput(b, ["bidir", "--poll", "--call", "frags", *args])),
+        "nmt": Side(lambda b: rdma.throughput(b, frags)),
         "raw": Side(lambda b: rdma.throughput(b, ["raw-write", "bidir", *args])),
+        "nmt_poll": Side(lambda b: rdma.throughput(b, [*frags, "--poll"])),
+        "raw_poll": Side(lambda b: rdma.throughput(b, ["raw-write", "bidir", "--poll", *args])),
     }
     rows = [Row("bidir.64K", "B/s", "nmt.bytes_per_s", "raw.bytes_per_s", LIMIT,
                 "both directions together"),
+            Row("bidir.64K.poll", "B/s", "nmt_poll.bytes_per_s", "raw_poll.bytes_per_s"),
             Row("bidir.64K.cpu", "s/GiB", "nmt.cpu", "raw.cpu")]
     return Experiment("bidir.64K", sides, rows)
 
@@ -93,7 +101,7 @@ def both_ways():
 def bulk_counts(bench):
     """Messages of 4 MiB: 32 cells, so bursts of 16 writes and more. For each write of the sender."""
     args = ["bw", "--poll", "--call", "frags", "-s", 4 * MIB]
-    c = counts.verbs_of(bench, rdma.messages(bench, args), (8, 24))
+    c = counts.verbs_of(bench, rdma.messages(bench, args), (16, 80))
     writes = c["client.writes"]
     return {"writes": writes * 128 * KIB / (4 * MIB),
             "doorbells": c["client.doorbells"] / writes,
@@ -136,7 +144,7 @@ def count_syscalls():
     bulk = ["bw", "--poll", "--call", "frags", "-s", 64 * KIB]
     small = ["lat", "--poll"]
     result = []
-    for label, args, sizes in (("bulk", bulk, (200, 600)), ("latency", small, (500, 1500))):
+    for label, args, sizes in (("bulk", bulk, (400, 2000)), ("latency", small, (500, 2500))):
         sides = {"nmt": Side(syscalls(args, sizes), peers.reason("strace"))}
         rows = [Row(f"count.syscalls.{label}", "/message", "nmt.calls",
                     target=Target("<=", "doorbells", of="ours", slack=0.1),
