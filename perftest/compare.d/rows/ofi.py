@@ -31,8 +31,8 @@ def throughput(provider, label, limit):
         "nmt": Side(lambda b: fabric.throughput(
             b, spec, ["bw", "--poll", "--call", "frags", *args])),
         "copy": Side(lambda b: fabric.throughput(b, spec, ["bw", "--poll", *args])),
-        "raw": Side(lambda b: fabric.throughput(b, spec, ["raw-write", "bw", *args])),
-        "pingpong": pingpong(provider, size, 2000),
+        "raw": Side(lambda b: fabric.throughput(b, spec, ["raw-write", "bw", "--poll", *args])),
+        "pingpong": pingpong(provider, size, max(100, 128 * MIB // size)),
     }
     name = f"{provider}.{label}"
     rows = [Row(name, "B/s", "nmt.bytes_per_s", "raw.bytes_per_s", Target(">=", limit),
@@ -49,7 +49,7 @@ def latency(provider, target):
     spec = f"ofi/{provider}"
     sides = {
         "nmt": Side(lambda b: fabric.latency(b, spec, ["lat", "--poll", *TIME])),
-        "raw": Side(lambda b: fabric.latency(b, spec, ["raw-write", "lat", *TIME])),
+        "raw": Side(lambda b: fabric.latency(b, spec, ["raw-write", "lat", "--poll", *TIME])),
         "pingpong": pingpong(provider, 64, 10000),
     }
     note = "64 B, half a round trip, median, both ends polling"
