@@ -2,14 +2,30 @@
 # Libraries that parts of the tree need. Each one found gives NMT_HAVE_<NAME> and the target
 # nmt_dep::<name>; each one missing is named with its Debian package by what it leaves out.
 
-# nmt_find(NAME LIB library HEADER header PACKAGE debian-package)
+# nmt_since(VAR MODULE VERSION): VAR is whether pkg-config knows MODULE in VERSION or a later one.
+find_package(PkgConfig QUIET)
+function(nmt_since var module version)
+	if(PKG_CONFIG_FOUND)
+		pkg_check_modules(NMT_since_${module} QUIET "${module}>=${version}")
+	endif()
+	set(${var} ${NMT_since_${module}_FOUND} PARENT_SCOPE)
+endfunction()
+
+# nmt_find(NAME LIB library HEADER header PACKAGE debian-package [SINCE version])
+# SINCE: as pkg-config tells it; where that is silent the library counts as too old.
 function(nmt_find name)
-	cmake_parse_arguments(A "" "LIB;HEADER;PACKAGE" "" ${ARGN})
+	cmake_parse_arguments(A "" "LIB;HEADER;PACKAGE;SINCE" "" ${ARGN})
 	string(TOLOWER ${name} lower)
 	find_library(NMT_${name}_LIBRARY ${A_LIB})
 	find_path(NMT_${name}_INCLUDE ${A_HEADER})
 	mark_as_advanced(NMT_${name}_LIBRARY NMT_${name}_INCLUDE)
 	set(NMT_PACKAGE_${name} ${A_PACKAGE} PARENT_SCOPE)
+	if(A_SINCE)
+		nmt_since(recent lib${A_LIB} ${A_SINCE})
+		if(NOT recent)
+			set(NMT_${name}_LIBRARY "")
+		endif()
+	endif()
 	if(name IN_LIST NMT_WITHOUT OR NOT NMT_${name}_LIBRARY OR NOT NMT_${name}_INCLUDE)
 		set(NMT_HAVE_${name} OFF PARENT_SCOPE)
 		return()
@@ -60,3 +76,4 @@ nmt_find(OPENSSL LIB crypto HEADER openssl/evp.h PACKAGE libssl-dev)
 nmt_find(HWLOC LIB hwloc HEADER hwloc.h PACKAGE libhwloc-dev)
 nmt_find(IBVERBS LIB ibverbs HEADER infiniband/verbs.h PACKAGE libibverbs-dev)
 nmt_find(RDMACM LIB rdmacm HEADER rdma/rdma_cma.h PACKAGE librdmacm-dev)
+nmt_find(FABRIC LIB fabric HEADER rdma/fabric.h PACKAGE libfabric-dev SINCE 1.17)

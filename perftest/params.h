@@ -25,7 +25,7 @@ enum perf_call {
 	CALL_BORROW,   /* nmt_send_mr, nmt_recv */
 	CALL_FRAGS,    /* nmt_send_mr, nmt_recv_frags + nmt_release */
 	CALL_INTO,     /* nmt_send_mr, nmt_recv_into in posted mode */
-	CALL_RAW_WRITE, /* none: ibv_post_send, without libnmt's streams */
+	CALL_RAW_WRITE, /* none: remote writes, without libnmt's streams */
 };
 
 /* How a thread waits. */

@@ -1,47 +1,92 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * raw-write: the load of bw, bidir and lat written directly on libibverbs, by RDMA writes with
- * immediate into one buffer of the peer, with nothing of libnmt's engine: what the adapter and its
- * driver can do. raw_conn.c brings the queue pair up, raw_write.c moves the bytes.
+ * raw-write: the load of bw, bidir and lat by remote writes with data into one buffer of the peer,
+ * with nothing of libnmt's engine: what the adapter and its driver can do. raw_write.c has the loops;
+ * below them is libibverbs (raw_verbs*.c) or libfabric (raw_ofi*.c), each with its own ops.
  */
 #ifndef PERF_RAW_H
 #define PERF_RAW_H
 
-#include <infiniband/verbs.h>
-#include <rdma/rdma_cma.h>
-
 #include "run.h"
 
+#define RAW_CHAIN 16u  /* most messages that are posted together */
 #define RAW_SLOTS 512u /* writes that the receiver takes before it has to give credit */
 #define RAW_BATCH 32u  /* receives that are posted again together */
 #define RAW_RECVS (RAW_SLOTS + 2 * RAW_BATCH) /* with those for credits, and those not yet posted again */
 #define RAW_CREDITS 16u /* that may be in the send queue */
+#define RAW_BYE_MS 5000
 
-/* What each end tells the other by the handshake's private data. */
-struct raw_hello {
-	uint64_t session, addr;
-	uint32_t rkey;
-};
+/* The 32 bits that go with a write: what it is, and for words without bytes a count. */
+#define RAW_DATA 0u
+#define RAW_LAST (UINT32_C(1) << 30)   /* and messages sent before it */
+#define RAW_CREDIT (UINT32_C(2) << 30) /* and receives posted again, in all */
+#define RAW_COUNT (RAW_LAST - 1)
 
 struct raw {
-	struct rdma_event_channel *channel;
-	struct rdma_cm_id *listen, *id;
-	struct ibv_comp_channel *events;
-	struct ibv_cq *cq;
-	struct ibv_mr *mr;
-	uint8_t *buf;  /* what is sent, then what is received into */
-	bool inlined;  /* messages fit into a request */
-	struct raw_hello peer;
+	struct worker *w;
+	const struct raw_ops *ops;
+	uint8_t *buf;	      /* what is sent, then what is received into */
+	bool takes_recvs;     /* a write with data uses up a receive of the peer */
+	bool counts_received; /* progress is what came */
+	bool last_came;
+	uint32_t last;	      /* what came with it */
+
+	uint64_t posted, done; /* requests */
+	uint64_t messages;     /* received */
+	uint64_t credit;       /* receives of the peer that our writes may use */
+	uint32_t used;	       /* own receives to be posted again */
+	uint64_t reposted;     /* in all */
 };
 
-/* Ops of struct test_ops. */
-int raw_listen(struct worker *w, uint16_t port);
-int raw_setup(struct worker *w);
-void raw_close(struct worker *w);
+struct raw_ops {
+	size_t size;   /* of the struct that begins with a struct raw */
+	int (*listen)(struct worker *w, uint16_t port);
+	int (*setup)(struct worker *w);
+	void (*close)(struct worker *w);
+	void (*bye)(struct worker *w); /* all is sent and received: until the peer knows */
 
-int raw_post_recvs(struct raw *r, uint32_t n);
+	/* Post N messages; ASK: their completion will be wanted. r->posted counts them already. */
+	int (*post)(struct raw *r, uint32_t n, bool ask);
+	int (*word)(struct raw *r, uint32_t data);
+	/* Take up to MOST completions, by raw_came() and r->done; post receives again. */
+	int (*take)(struct raw *r, int most);
+	/*
+	 * Nothing came for a while. Ask for an event of the next completion, and return, so that what
+	 * came before is taken; if that was done, sleep until it or MS are over. NULL: never sleeps.
+	 */
+	int (*nap)(struct raw *r, int ms);
+};
+extern const struct raw_ops raw_verbs, raw_ofi;
 
-/* All is sent and received. The client says so, the server waits for it. */
-void raw_bye(struct worker *w);
+/* The ops for a provider spec. NULL: not built in, and *WHY is what to install. */
+const struct raw_ops *raw_ops_of(const char *spec, const char **why);
+
+/* A write of the peer came. */
+static inline void raw_came(struct raw *r, uint32_t data)
+{
+	r->used += r->takes_recvs;
+	if (__builtin_expect(data == RAW_DATA, 1)) {
+		r->messages++;
+		if (r->counts_received)
+			worker_count(r->w, r->w->run->p.size);
+	} else if (data & RAW_LAST) {
+		r->last_came = true;
+		r->last = data & RAW_COUNT;
+	} else { /* how many were posted again, modulo 2^30 */
+		r->credit += (data + RAW_SLOTS - (uint32_t)r->credit) & RAW_COUNT;
+	}
+}
+
+/* ---- raw_addr.c ---- */
+
+struct addrinfo;
+struct sockaddr;
+
+/* The host of TEXT, which may end with a port, with PORT. NULL text: any address. */
+int raw_address(struct worker *w, const char *text, uint16_t port, struct addrinfo **list);
+void raw_print_addr(const struct sockaddr *sa, char out[NMT_ADDR_MAX]);
+
+/* The buffer of r->buf, *LEN bytes of it. */
+int raw_open_buffer(struct worker *w, size_t *len);
 
 #endif

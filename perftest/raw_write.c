@@ -1,56 +1,43 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The loops of raw-write. Streaming: chains of 16 writes with immediate, a doorbell and a signalled
- * request for each, as many in flight as the depth allows; the receiver posts its receives again in
+ * The loops of raw-write. Streaming: chains of 16 writes with data, a completion asked for each, as
+ * many in flight as the depth allows. Where writes use up receives, the receiver posts them again in
  * batches and gives credit for them, so that the sender never meets an empty receive queue.
- * Ping-pong: a write each way, inline if it fits. An end that has nothing to do spins and then sleeps,
- * as streams do by default: where the adapter is software, a processor that spins is one that it lacks.
+ * Ping-pong: a write each way. An end that has nothing to do spins and then sleeps, as streams do by
+ * default: where the adapter is software, a processor that spins is one that it lacks.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cpu.h"
 #include "engine.h"
 #include "raw.h"
 
-#define CHAIN 16u
-#define WCS 32
+#define TAKES 32
 #define CREDIT_AT (RAW_SLOTS / 4) /* receives posted again that are worth telling */
-#define PONG_ASKS 8u              /* one write in so many asks for its completion */
-#define NAP_MS 20                 /* longest sleep, since the phase changes without an event */
-
-#define IMM_DATA 0u
-#define IMM_LAST 1u
+#define PONG_ASKS 8u		  /* one write in so many asks for its completion */
+#define NAP_MS 20		  /* longest sleep, since the phase changes without an event */
+#define NO_LIMIT (UINT64_MAX / 2)
 
 struct loop {
 	struct worker *w;
 	struct raw *r;
+	const struct raw_ops *ops;
 	bool sends, receives; /* messages */
-	bool counts_sent;     /* progress is what was sent */
-	bool last_sent, last_came;
-	uint64_t left;        /* messages to send */
-
-	/* Requests are numbered from 1 in the order of the send queue. */
-	uint64_t posted, done;
-	uint64_t uses, credit;       /* receives of the peer that were used; that writes may use */
-	uint32_t used;               /* receives to be posted again */
-	uint64_t reposted, told;     /* in all; what the peer was told of */
-	uint64_t messages;           /* received */
-
-	int64_t spin;     /* before sleep, in ns; < 0: for ever */
-	int64_t idle;     /* since then nothing came; 0: something did */
-	bool armed;       /* the next completion makes an event, or it is there */
-	struct ibv_send_wr wr[CHAIN];
-	struct ibv_sge sge;
+	bool last_sent;
+	uint64_t left, sent; /* messages */
+	uint64_t uses;	     /* receives of the peer that were used */
+	uint64_t told;	     /* own receives posted again that the peer knows of */
+	int64_t spin;	     /* before sleep, in ns; < 0: for ever */
+	int64_t idle;	     /* since then nothing came; 0: something did */
 };
 
-static int64_t spin_of(const struct perf_params *p)
+static int64_t spin_of(const struct run *run, const struct raw_ops *ops)
 {
-	if (p->wait == WAIT_POLL)
+	if (run->p.wait == WAIT_POLL || !ops->nap)
 		return -1;
-	return p->wait == WAIT_SLEEP || (int64_t)p->spin_ns < 0 ? 0 : (int64_t)p->spin_ns;
+	return run->p.wait == WAIT_SLEEP || (int64_t)run->p.spin_ns < 0 ? 0 : (int64_t)run->p.spin_ns;
 }
 
 static void init(struct loop *l, struct worker *w)
@@ -60,154 +47,70 @@ static void init(struct loop *l, struct worker *w)
 	memset(l, 0, sizeof(*l));
 	l->w = w;
 	l->r = r;
-	l->credit = RAW_SLOTS;
-	l->spin = spin_of(&w->run->p);
+	l->ops = r->ops;
+	l->spin = spin_of(w->run, r->ops);
 	l->left = w->run->p.iterations ? w->run->p.warm_iterations + w->run->p.iterations : ENDLESS;
-	l->sge = (struct ibv_sge){ (uintptr_t)r->buf, (uint32_t)w->run->p.size, r->mr->lkey };
-	for (uint32_t i = 0; i < CHAIN; i++) {
-		struct ibv_send_wr *wr = &l->wr[i];
-
-		wr->next = i + 1 < CHAIN ? wr + 1 : NULL;
-		wr->sg_list = &l->sge;
-		wr->num_sge = 1;
-		wr->opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
-		wr->send_flags = r->inlined ? IBV_SEND_INLINE : 0;
-		wr->wr.rdma.remote_addr = r->peer.addr;
-		wr->wr.rdma.rkey = r->peer.rkey;
-	}
+	r->counts_received = true;
+	r->credit = r->takes_recvs ? RAW_SLOTS : NO_LIMIT;
 }
 
-static int post(struct loop *l, struct ibv_send_wr *wr, uint32_t n)
+static int post(struct loop *l, uint32_t n, bool ask)
 {
-	struct ibv_send_wr *bad;
-	int rc;
-
-	l->posted += n;
-	rc = ibv_post_send(l->r->id->qp, wr, &bad);
-	return rc ? worker_fail(l->w, -rc, "raw-write: ibv_post_send: %s", strerror(rc)) : 0;
-}
-
-/* The last N of the prepared chain; the very last asks for its completion. */
-static int post_chain(struct loop *l, uint32_t n)
-{
-	struct ibv_send_wr *first = &l->wr[CHAIN - n], *last = &l->wr[CHAIN - 1];
-
-	last->wr_id = l->posted + n;
-	last->send_flags |= IBV_SEND_SIGNALED;
 	l->uses += n;
-	return post(l, first, n);
+	l->sent += n;
+	l->r->posted += n;
+	return l->ops->post(l->r, n, ask);
 }
 
-/* A request without bytes. */
-static int post_word(struct loop *l, enum ibv_wr_opcode opcode, uint32_t imm)
+static int post_word(struct loop *l, uint32_t data)
 {
-	struct ibv_send_wr wr = { .wr_id = l->posted + 1, .opcode = opcode,
-				  .send_flags = IBV_SEND_SIGNALED, .imm_data = htonl(imm) };
-
-	wr.wr.rdma.remote_addr = l->r->peer.addr;
-	wr.wr.rdma.rkey = l->r->peer.rkey;
 	l->uses++;
-	return post(l, &wr, 1);
+	l->r->posted++;
+	return l->ops->word(l->r, data);
 }
 
-/* ---- completions ---- */
-
-static int received(struct loop *l, const struct ibv_wc *wc)
-{
-	l->used++;
-	if (wc->opcode != IBV_WC_RECV_RDMA_WITH_IMM) { /* how many were taken, modulo 2^32 */
-		l->credit += (uint32_t)(ntohl(wc->imm_data) + RAW_SLOTS - (uint32_t)l->credit);
-		return 0;
-	}
-	if (ntohl(wc->imm_data) == IMM_LAST) {
-		l->last_came = true;
-		return 0;
-	}
-	l->messages++;
-	if (!l->counts_sent)
-		worker_count(l->w, wc->byte_len);
-	return 0;
-}
-
-static int complete(struct loop *l, const struct ibv_wc *wc)
-{
-	if (wc->status)
-		return worker_fail(l->w, -EIO, "raw-write: %s", ibv_wc_status_str(wc->status));
-	if (wc->opcode & IBV_WC_RECV)
-		return received(l, wc);
-	l->done = wc->wr_id;
-	return 0;
-}
-
-/* ---- waiting ---- */
-
-static int nap(struct loop *l)
-{
-	struct pollfd pfd = { .fd = l->r->events->fd, .events = POLLIN };
-	struct ibv_cq *cq;
-	void *context;
-
-	if (poll(&pfd, 1, NAP_MS) <= 0)
-		return 0;
-	if (ibv_get_cq_event(l->r->events, &cq, &context))
-		return worker_fail(l->w, -errno, "raw-write: ibv_get_cq_event: %s", strerror(errno));
-	ibv_ack_cq_events(cq, 1);
-	l->armed = false;
-	return 0;
-}
-
-/* Nothing came. What comes between the last look and the arming is seen by the look that follows. */
 static int idle(struct loop *l)
 {
-	int64_t now;
-	int rc;
+	int64_t now = clock_ns();
 
-	if (l->spin < 0)
-		return 0;
-	if (l->armed)
-		return nap(l);
-	now = clock_ns();
 	if (!l->idle)
 		l->idle = now;
-	if (now - l->idle < l->spin)
-		return 0;
-	rc = ibv_req_notify_cq(l->r->cq, 0);
-	if (rc)
-		return worker_fail(l->w, -rc, "raw-write: ibv_req_notify_cq: %s", strerror(rc));
-	l->armed = true;
+	return now - l->idle < l->spin ? 0 : l->ops->nap(l->r, NAP_MS);
+}
+
+/* Changes with each completion. */
+static uint64_t sum(const struct raw *r)
+{
+	return r->done + r->messages + r->credit + r->last_came;
+}
+
+static int take(struct loop *l, int most)
+{
+	uint64_t before = sum(l->r);
+	int err = l->ops->take(l->r, most);
+
+	if (err < 0 || l->spin < 0)
+		return err;
+	if (sum(l->r) == before)
+		return idle(l);
+	l->idle = 0;
 	return 0;
 }
 
-/* Take what is there; < 0: it failed. */
-static int take(struct loop *l, int most)
+static uint64_t inflight(const struct loop *l)
 {
-	struct ibv_wc wc[WCS];
-	int err = 0, n = ibv_poll_cq(l->r->cq, most, wc);
-
-	if (n < 0)
-		return worker_fail(l->w, -EIO, "raw-write: ibv_poll_cq failed");
-	if (n == 0)
-		return idle(l);
-	l->idle = 0;
-	for (int i = 0; i < n && err == 0; i++)
-		err = complete(l, &wc[i]);
-	while (err == 0 && l->used >= RAW_BATCH) {
-		err = raw_post_recvs(l->r, RAW_BATCH);
-		l->used -= RAW_BATCH;
-		l->reposted += RAW_BATCH;
-	}
-	return err;
+	return l->r->posted - l->r->done;
 }
 
 /* ---- streaming ---- */
 
 static int give_credit(struct loop *l)
 {
-	if (!l->receives || l->reposted - l->told < CREDIT_AT ||
-	    l->posted - l->done >= l->w->run->p.depth + RAW_CREDITS)
+	if (!l->receives || l->r->reposted - l->told < CREDIT_AT ||
+	    inflight(l) >= l->w->run->p.depth + RAW_CREDITS)
 		return 0;
-	l->told = l->reposted;
-	return post_word(l, IBV_WR_SEND_WITH_IMM, (uint32_t)l->told);
+	l->told = l->r->reposted;
+	return post_word(l, RAW_CREDIT | (l->told & RAW_COUNT));
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -219,19 +122,19 @@ static uint64_t least(uint64_t a, uint64_t b)
 static int send_some(struct loop *l)
 {
 	struct worker *w = l->w;
-	uint64_t inflight = l->posted - l->done, depth = w->run->p.depth;
-	uint64_t n = inflight < depth ? depth - inflight : 0;
-	uint64_t room = l->credit > l->uses + 1 ? l->credit - l->uses - 1 : 0; /* the last word's */
-	uint64_t whole = least(CHAIN, l->left);
+	uint64_t busy = inflight(l), depth = w->run->p.depth, credit = l->r->credit;
+	uint64_t n = busy < depth ? depth - busy : 0;
+	uint64_t room = credit > l->uses + 1 ? credit - l->uses - 1 : 0; /* the last word's */
+	uint64_t whole = least(RAW_CHAIN, l->left);
 	int err;
 
 	n = least(least(n, whole), room);
-	if (!n || (n < whole && inflight))
+	if (!n || (n < whole && busy))
 		return 0;
-	err = post_chain(l, (uint32_t)n);
+	err = post(l, (uint32_t)n, true);
 	if (l->left != ENDLESS)
 		l->left -= n;
-	if (l->counts_sent)
+	if (!l->r->counts_received)
 		worker_count(w, n * w->run->p.size);
 	return err;
 }
@@ -239,7 +142,7 @@ static int send_some(struct loop *l)
 static int send_last(struct loop *l)
 {
 	l->last_sent = true;
-	return post_word(l, IBV_WR_RDMA_WRITE_WITH_IMM, IMM_LAST);
+	return post_word(l, RAW_LAST | (l->sent & RAW_COUNT));
 }
 
 static bool stopped(const struct loop *l)
@@ -253,15 +156,21 @@ static int stream_step(struct loop *l)
 
 	if (run_phase_now(l->w->run) == PHASE_ABORT)
 		return -ECANCELED;
-	if (l->sends && (stopped(l) || (l->last_came && !l->w->run->p.iterations)))
+	if (l->sends && (stopped(l) || (l->r->last_came && !l->w->run->p.iterations)))
 		l->left = 0;
 	if (l->sends && l->left)
 		err = send_some(l);
-	else if (l->sends && !l->last_sent && (!l->w->run->server || l->last_came))
+	else if (l->sends && !l->last_sent && (!l->w->run->server || l->r->last_came))
 		err = send_last(l);
 	if (err == 0)
-		err = take(l, WCS);
+		err = take(l, TAKES);
 	return err ? err : give_credit(l);
+}
+
+/* The last word may overtake messages where the fabric has no order. */
+static bool all_came(const struct raw *r)
+{
+	return r->last_came && (r->messages & RAW_COUNT) == r->last;
 }
 
 /*
@@ -271,8 +180,8 @@ static int stream_step(struct loop *l)
 static bool over(const struct loop *l)
 {
 	if (l->receives)
-		return l->last_came && (!l->sends || l->last_sent);
-	return l->last_sent && l->done == l->posted;
+		return all_came(l->r) && (!l->sends || l->last_sent);
+	return l->last_sent && !inflight(l);
 }
 
 static int stream(struct worker *w, bool sends, bool receives)
@@ -283,11 +192,11 @@ static int stream(struct worker *w, bool sends, bool receives)
 	init(&l, w);
 	l.sends = sends;
 	l.receives = receives;
-	l.counts_sent = sends && !receives;
+	l.r->counts_received = receives;
 	while (err == 0 && !over(&l))
 		err = stream_step(&l);
 	if (err == 0)
-		raw_bye(w);
+		l.ops->bye(w);
 	return err;
 }
 
@@ -295,13 +204,7 @@ static int stream(struct worker *w, bool sends, bool receives)
 
 static int pong(struct loop *l)
 {
-	struct ibv_send_wr *wr = &l->wr[CHAIN - 1];
-
-	wr->wr_id = l->posted + 1;
-	wr->send_flags &= ~(unsigned int)IBV_SEND_SIGNALED;
-	if (wr->wr_id % PONG_ASKS == 0)
-		wr->send_flags |= IBV_SEND_SIGNALED;
-	return post(l, wr, 1);
+	return post(l, 1, l->sent % PONG_ASKS == PONG_ASKS - 1);
 }
 
 /* Poll until message number N is there, or the last word. */
@@ -309,7 +212,7 @@ static int await(struct loop *l, uint64_t n)
 {
 	int err = 0;
 
-	while (err == 0 && l->messages < n && !l->last_came) {
+	while (err == 0 && l->r->messages < n && !l->r->last_came) {
 		err = take(l, 2);
 		if (run_phase_now(l->w->run) == PHASE_ABORT)
 			return -ECANCELED;
@@ -335,10 +238,10 @@ static int lat_client(struct worker *w)
 	}
 	if (err == 0)
 		err = send_last(&l);
-	while (err == 0 && l.done != l.posted)
-		err = take(&l, WCS);
+	while (err == 0 && inflight(&l))
+		err = take(&l, TAKES);
 	if (err == 0)
-		raw_bye(w);
+		l.ops->bye(w);
 	return err;
 }
 
@@ -348,13 +251,13 @@ static int lat_server(struct worker *w)
 	int err;
 
 	init(&l, w);
-	for (uint64_t i = 1; (err = await(&l, i)) == 0 && !l.last_came; i++) {
+	for (uint64_t i = 1; (err = await(&l, i)) == 0 && !l.r->last_came; i++) {
 		err = pong(&l);
 		if (err < 0)
 			break;
 	}
 	if (err == 0)
-		raw_bye(w);
+		l.ops->bye(w);
 	return err;
 }
 
@@ -368,6 +271,61 @@ static int one_way(struct worker *w)
 static int both_ways(struct worker *w)
 {
 	return stream(w, true, true);
+}
+
+const struct raw_ops *raw_ops_of(const char *spec, const char **why)
+{
+	bool ofi = strncmp(spec, "ofi", 3) == 0 && (!spec[3] || spec[3] == '/');
+
+	*why = ofi ? "built without libfabric (1.17 or later), which raw-write over ofi needs"
+		   : "built without libibverbs and librdmacm, which raw-write needs; over libfabric: "
+		     "--provider ofi/tcp";
+#ifdef PERF_RAW_OFI
+	if (ofi)
+		return &raw_ofi;
+#endif
+#ifdef PERF_RAW_VERBS
+	if (!ofi)
+		return &raw_verbs;
+#endif
+	return NULL;
+}
+
+static int open_raw(struct worker *w)
+{
+	const char *why;
+	const struct raw_ops *ops = raw_ops_of(w->run->p.provider, &why);
+
+	w->raw = calloc(1, ops->size);
+	if (!w->raw)
+		return worker_fail(w, -ENOMEM, "raw-write: %s", strerror(ENOMEM));
+	w->raw->w = w;
+	w->raw->ops = ops;
+	return 0;
+}
+
+static int raw_listen(struct worker *w, uint16_t port)
+{
+	int err = open_raw(w);
+
+	return err ? err : w->raw->ops->listen(w, port);
+}
+
+static int raw_setup(struct worker *w)
+{
+	int err = w->raw ? 0 : open_raw(w);
+
+	return err ? err : w->raw->ops->setup(w);
+}
+
+static void raw_close(struct worker *w)
+{
+	if (!w->raw)
+		return;
+	w->raw->ops->close(w);
+	free(w->raw->buf);
+	free(w->raw);
+	w->raw = NULL;
 }
 
 #define RAW_OPS .listen = raw_listen, .setup = raw_setup, .close = raw_close

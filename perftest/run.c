@@ -12,6 +12,7 @@
 
 #include "engine.h"
 #include "pattern.h"
+#include "raw.h"
 #include "stats.h"
 
 static const struct test_ops *const tests[] = {
@@ -21,11 +22,9 @@ static const struct test_ops *const tests[] = {
 
 /* The same without libnmt's streams. */
 static const struct test_ops *const raw_tests[TEST_BIDIR + 1] = {
-#ifdef PERF_RAW_WRITE
 	[TEST_BW] = &raw_bw,
 	[TEST_LAT] = &raw_lat,
 	[TEST_BIDIR] = &raw_bidir,
-#endif
 };
 
 static bool is_raw(const struct perf_params *p)
@@ -113,14 +112,14 @@ static int open_worker(struct run *run, uint32_t i)
 
 int run_open(struct run *run, const struct perf_params *p, bool server)
 {
+	const char *why;
 	int err;
 
 	run->p = *p;
 	run->server = server;
 	run->test = is_raw(p) ? raw_tests[p->test] : tests[p->test];
-	if (!run->test)
-		return run_fail(run, -EOPNOTSUPP, "built without libibverbs and librdmacm, which "
-				"raw-write needs");
+	if (is_raw(p) && !raw_ops_of(p->provider, &why))
+		return run_fail(run, -EOPNOTSUPP, why);
 	run->ends_left = p->threads;
 	atomic_flag_clear(&run->begun);
 	atomic_flag_clear(&run->ended);

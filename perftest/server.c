@@ -96,14 +96,17 @@ static int send_ready(struct server *sv, const struct run *run, int err)
 	return ctl_send(&sv->ctl, MSG_READY, &ready);
 }
 
-/* The server's own --provider and --bind-device win; a device of the client is not ours. */
+/*
+ * The server's own --provider and --bind-device win; a device of the client is not ours. After
+ * "ofi/" comes no device, but a provider of libfabric: both ends need the same.
+ */
 static void localise(const struct server *sv, struct perf_params *p)
 {
 	const char *own = sv->o->stream.provider;
 
 	if (own)
 		snprintf(p->provider, sizeof(p->provider), "%s", own);
-	else
+	else if (strncmp(p->provider, "ofi/", 4) != 0)
 		p->provider[strcspn(p->provider, "/")] = '\0';
 }
 

@@ -20,7 +20,7 @@ import report
 import stats
 import tools
 
-GROUPS = ("tcp", "verbs")
+GROUPS = ("tcp", "verbs", "ofi")
 
 DESCRIPTION = """\
 Runs libnmt's nmt_perf and programs that people know side by side on this machine, and prints one
@@ -46,7 +46,8 @@ not, or a row or peer is absent; 2 wrong arguments.
 Packages that are missing are installed (Debian, as root or with sudo; NMT_NO_INSTALL=1: not).
 Nothing else should run meanwhile: on a machine with other work intervals get wide.
 The first run builds the tree. Then group tcp takes 15 to 60 minutes, with --quick about 6. Group
-verbs boots a Linux guest (docs/testing.md) and takes 10 to 30 minutes, with --quick about 5.
+verbs boots a Linux guest (docs/testing.md) and takes 10 to 30 minutes, with --quick about 5. Group
+ofi takes 5 to 20 minutes, with --quick about 3.
 """
 
 

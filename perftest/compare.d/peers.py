@@ -18,6 +18,7 @@ PACKAGES = {
     "ib_write_bw": ("perftest", ["ib_write_bw", "--version"]),
     "ib_send_bw": ("perftest", ["ib_send_bw", "--version"]),
     "ib_write_lat": ("perftest", ["ib_write_lat", "--version"]),
+    "fi_pingpong": ("libfabric-bin", ["fi_info", "--version"]),
     "rstream": ("rdmacm-utils", ["dpkg-query", "-W", "rdmacm-utils"]),
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The queue pair of raw-write, connected by librdmacm. Where each end may write is told in the
+ * The queue pair of raw-write on libibverbs, connected by librdmacm. Where each end may write is told in the
  * private data of the handshake, with the session, so that nobody else gets in.
  */
 #include <arpa/inet.h>
@@ -10,21 +10,19 @@
 #include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "raw.h"
+#include "raw_verbs.h"
 
 #define STEP_MS 50 /* between looks at the phase */
 #define RESOLVE_MS 5000
-#define BYE_MS 5000
 #define HELLO_LEN 20u
 
 struct cm_event {
 	enum rdma_cm_event_type type;
 	struct rdma_cm_id *id;
 	int status;
-	struct raw_hello hello;
+	struct verbs_hello hello;
 };
 
 static int failed(struct worker *w, const char *what)
@@ -38,9 +36,9 @@ static int failed(struct worker *w, const char *what)
 
 static void put_hello(const struct worker *w, uint8_t buf[HELLO_LEN])
 {
-	const struct raw *r = w->raw;
+	const struct raw_verbs *r = verbs_of(w);
 	uint64_t session = htobe64(w->run->p.session);
-	uint64_t addr = htobe64((uintptr_t)r->buf + w->run->p.size);
+	uint64_t addr = htobe64((uintptr_t)r->raw.buf + w->run->p.size);
 	uint32_t rkey = htobe32(r->mr->rkey);
 
 	memcpy(buf, &session, 8);
@@ -48,7 +46,7 @@ static void put_hello(const struct worker *w, uint8_t buf[HELLO_LEN])
 	memcpy(buf + 16, &rkey, 4);
 }
 
-static void get_hello(const struct rdma_conn_param *param, struct raw_hello *h)
+static void get_hello(const struct rdma_conn_param *param, struct verbs_hello *h)
 {
 	const uint8_t *buf = param->private_data;
 
@@ -68,7 +66,7 @@ static void get_hello(const struct rdma_conn_param *param, struct raw_hello *h)
 /* The next one, or -ETIMEDOUT after MS, or -ECANCELED. */
 static int next_event(struct worker *w, int ms, struct cm_event *out)
 {
-	struct raw *r = w->raw;
+	struct raw_verbs *r = verbs_of(w);
 	struct pollfd pfd = { .fd = r->channel->fd, .events = POLLIN };
 	struct rdma_cm_event *ev;
 
@@ -106,7 +104,7 @@ static int expect(struct worker *w, enum rdma_cm_event_type want, struct cm_even
 static int check_device(struct worker *w)
 {
 	const char *want = strchr(w->run->p.provider, '/');
-	const char *have = ibv_get_device_name(w->raw->id->verbs->device);
+	const char *have = ibv_get_device_name(verbs_of(w)->id->verbs->device);
 
 	if (!want || strcmp(want + 1, have) == 0)
 		return 0;
@@ -116,23 +114,20 @@ static int check_device(struct worker *w)
 
 static int open_memory(struct worker *w)
 {
-	struct raw *r = w->raw;
-	size_t len = (2 * w->run->p.size + 4095) / 4096 * 4096;
+	struct raw_verbs *r = verbs_of(w);
+	size_t len;
+	int err = raw_open_buffer(w, &len);
 
-	r->buf = aligned_alloc(4096, len);
-	if (!r->buf) {
-		errno = ENOMEM;
-		return failed(w, "buffers");
-	}
-	memset(r->buf, 1, len);
-	r->mr = ibv_reg_mr(r->id->pd, r->buf, len,
+	if (err < 0)
+		return err;
+	r->mr = ibv_reg_mr(r->id->pd, r->raw.buf, len,
 			   IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
 	return r->mr ? 0 : failed(w, "registering memory (ulimit -l)");
 }
 
 static int create_qp(struct worker *w)
 {
-	struct raw *r = w->raw;
+	struct raw_verbs *r = verbs_of(w);
 	struct ibv_qp_init_attr attr = {
 		.send_cq = r->cq,
 		.recv_cq = r->cq,
@@ -150,19 +145,9 @@ static int create_qp(struct worker *w)
 	return 0;
 }
 
-int raw_post_recvs(struct raw *r, uint32_t n)
-{
-	struct ibv_recv_wr wr[RAW_BATCH], *bad;
-
-	memset(wr, 0, n * sizeof(wr[0]));
-	for (uint32_t i = 0; i + 1 < n; i++)
-		wr[i].next = &wr[i + 1];
-	return -ibv_post_recv(r->id->qp, wr, &bad);
-}
-
 static int open_queues(struct worker *w)
 {
-	struct raw *r = w->raw;
+	struct raw_verbs *r = verbs_of(w);
 	int entries = (int)(w->run->p.depth + RAW_CREDITS + 1 + RAW_RECVS);
 	int err = check_device(w);
 
@@ -177,7 +162,7 @@ static int open_queues(struct worker *w)
 	if (err == 0)
 		err = open_memory(w);
 	for (uint32_t i = 0; err == 0 && i < RAW_RECVS; i += RAW_BATCH)
-		err = raw_post_recvs(r, RAW_BATCH);
+		err = verbs_post_recvs(r, RAW_BATCH);
 	return err;
 }
 
@@ -185,10 +170,9 @@ static int open_queues(struct worker *w)
 
 static int open_channel(struct worker *w, struct rdma_cm_id **id)
 {
-	struct raw *r = w->raw = calloc(1, sizeof(*r));
+	struct raw_verbs *r = verbs_of(w);
 
-	if (!r)
-		return worker_fail(w, -ENOMEM, "raw-write: %s", strerror(ENOMEM));
+	r->raw.takes_recvs = true;
 	r->channel = rdma_create_event_channel();
 	if (!r->channel)
 		return failed(w, "no RDMA connection manager (modprobe rdma_ucm)");
@@ -198,31 +182,7 @@ static int open_channel(struct worker *w, struct rdma_cm_id **id)
 	return 0;
 }
 
-/* The host of TEXT, which may end with a port, with PORT. NULL text: any address. */
-static int address(struct worker *w, const char *text, uint16_t port, struct addrinfo **list)
-{
-	struct addrinfo hints = { .ai_flags = AI_NUMERICSERV | AI_PASSIVE,
-				  .ai_socktype = SOCK_STREAM };
-	char addr[NMT_ADDR_MAX + 256], service[8], *host = NULL;
-	int rc;
-
-	snprintf(service, sizeof(service), "%u", port);
-	if (text && *text) {
-		setup_addr(addr, sizeof(addr), text, port);
-		*strrchr(addr, ':') = '\0';
-		host = addr;
-		if (host[0] == '[') {
-			host++;
-			host[strcspn(host, "]")] = '\0';
-		}
-	} else {
-		hints.ai_family = AF_INET6;
-	}
-	rc = getaddrinfo(host, service, &hints, list);
-	return rc ? worker_fail(w, -EADDRNOTAVAIL, "raw-write: %s: %s", text, gai_strerror(rc)) : 0;
-}
-
-int raw_listen(struct worker *w, uint16_t port)
+int verbs_listen(struct worker *w, uint16_t port)
 {
 	struct rdma_cm_id *id = NULL;
 	struct addrinfo *list;
@@ -230,8 +190,8 @@ int raw_listen(struct worker *w, uint16_t port)
 
 	if (err < 0)
 		return err;
-	w->raw->listen = id;
-	err = address(w, w->run->listen_host, port, &list);
+	verbs_of(w)->listen = id;
+	err = raw_address(w, w->run->listen_host, port, &list);
 	if (err < 0)
 		return err;
 	if (rdma_bind_addr(id, list->ai_addr) || rdma_listen(id, 8))
@@ -253,7 +213,7 @@ static int take_hello(struct worker *w, const struct cm_event *ev)
 {
 	if (ev->hello.session != w->run->p.session)
 		return worker_fail(w, -EPROTO, "raw-write: the other end is not of this session");
-	w->raw->peer = ev->hello;
+	verbs_of(w)->peer = ev->hello;
 	return 0;
 }
 
@@ -261,7 +221,7 @@ static int accept_peer(struct worker *w)
 {
 	struct rdma_conn_param param;
 	uint8_t hello[HELLO_LEN];
-	struct raw *r = w->raw;
+	struct raw_verbs *r = verbs_of(w);
 	struct cm_event ev;
 	int err;
 
@@ -299,18 +259,18 @@ static int resolve(struct worker *w)
 {
 	const char *own = w->run->attr.local_addr;
 	struct addrinfo *to, *from = NULL;
-	int err = address(w, w->run->peer, w->run->ports[w->index], &to);
+	int err = raw_address(w, w->run->peer, w->run->ports[w->index], &to);
 
 	if (err < 0)
 		return err;
 	if (own)
-		err = address(w, own, 0, &from);
+		err = raw_address(w, own, 0, &from);
 	if (err == 0)
-		err = resolved(w, rdma_resolve_addr(w->raw->id, from ? from->ai_addr : NULL,
+		err = resolved(w, rdma_resolve_addr(verbs_of(w)->id, from ? from->ai_addr : NULL,
 						    to->ai_addr, RESOLVE_MS),
 			       RDMA_CM_EVENT_ADDR_RESOLVED);
 	if (err == 0)
-		err = resolved(w, rdma_resolve_route(w->raw->id, RESOLVE_MS),
+		err = resolved(w, rdma_resolve_route(verbs_of(w)->id, RESOLVE_MS),
 			       RDMA_CM_EVENT_ROUTE_RESOLVED);
 	freeaddrinfo(to);
 	if (from)
@@ -319,18 +279,6 @@ static int resolve(struct worker *w)
 }
 
 /* ---- what the report shows of the path ---- */
-
-static void print_addr(const struct sockaddr *sa, char out[NMT_ADDR_MAX])
-{
-	socklen_t len = sa->sa_family == AF_INET ? sizeof(struct sockaddr_in)
-						 : sizeof(struct sockaddr_in6);
-	char host[NI_MAXHOST], port[NI_MAXSERV];
-
-	if (getnameinfo(sa, len, host, sizeof(host), port, sizeof(port),
-			NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-		snprintf(out, NMT_ADDR_MAX, sa->sa_family == AF_INET ? "%.60s:%.8s" : "[%.60s]:%.8s",
-			 host, port);
-}
 
 static uint32_t link_speed(const struct run *run, const char *device)
 {
@@ -350,7 +298,7 @@ static uint32_t link_speed(const struct run *run, const char *device)
 static void note_path(struct worker *w)
 {
 	struct nmt_stream_info *i = &w->run->path.begin;
-	struct rdma_cm_id *id = w->raw->id;
+	struct rdma_cm_id *id = verbs_of(w)->id;
 	struct ibv_qp_init_attr init;
 	struct ibv_gid_entry gid;
 	struct ibv_qp_attr attr;
@@ -362,8 +310,8 @@ static void note_path(struct worker *w)
 	snprintf(i->provider, sizeof(i->provider), "verbs");
 	snprintf(i->device, sizeof(i->device), "%s", ibv_get_device_name(id->verbs->device));
 	i->speed_mbps = link_speed(w->run, i->device);
-	print_addr(rdma_get_local_addr(id), i->local);
-	print_addr(rdma_get_peer_addr(id), i->peer);
+	raw_print_addr(rdma_get_local_addr(id), i->local);
+	raw_print_addr(rdma_get_peer_addr(id), i->peer);
 	if (ibv_query_qp(id->qp, &attr, IBV_QP_PATH_MTU | IBV_QP_AV, &init) == 0) {
 		i->mtu = 128u << attr.path_mtu;
 		i->gid_index = attr.ah_attr.grh.sgid_index;
@@ -384,7 +332,7 @@ static int connect_peer(struct worker *w)
 
 	if (err < 0)
 		return err;
-	w->raw->id = id;
+	verbs_of(w)->id = id;
 	err = resolve(w);
 	if (err == 0)
 		err = open_queues(w);
@@ -401,31 +349,33 @@ static int connect_peer(struct worker *w)
 	return err;
 }
 
-int raw_setup(struct worker *w)
+int verbs_setup(struct worker *w)
 {
-	return w->run->server ? accept_peer(w) : connect_peer(w);
+	int err = w->run->server ? accept_peer(w) : connect_peer(w);
+
+	if (err == 0)
+		verbs_prepare(verbs_of(w));
+	return err;
 }
 
 /* ---- the end ---- */
 
-void raw_bye(struct worker *w)
+void verbs_bye(struct worker *w)
 {
 	struct cm_event ev;
 
 	if (!w->run->server)
-		rdma_disconnect(w->raw->id);
-	while (next_event(w, BYE_MS, &ev) == 0 && ev.type != RDMA_CM_EVENT_DISCONNECTED)
+		rdma_disconnect(verbs_of(w)->id);
+	while (next_event(w, RAW_BYE_MS, &ev) == 0 && ev.type != RDMA_CM_EVENT_DISCONNECTED)
 		;
 	if (w->run->server)
-		rdma_disconnect(w->raw->id);
+		rdma_disconnect(verbs_of(w)->id);
 }
 
-void raw_close(struct worker *w)
+void verbs_close(struct worker *w)
 {
-	struct raw *r = w->raw;
+	struct raw_verbs *r = verbs_of(w);
 
-	if (!r)
-		return;
 	if (r->id && r->id->qp)
 		rdma_destroy_qp(r->id);
 	if (r->cq)
@@ -440,7 +390,4 @@ void raw_close(struct worker *w)
 		rdma_destroy_id(r->listen);
 	if (r->channel)
 		rdma_destroy_event_channel(r->channel);
-	free(r->buf);
-	free(r);
-	w->raw = NULL;
 }
