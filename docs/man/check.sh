@@ -27,7 +27,7 @@ $program"
 messages()
 {
 	perl -0777 -ne '
-		while (/\b(?:nmti_(?:err|warn|info|debug|log|boot_fail)|broken|ctl_fail)\(((?:"(?:[^"\\]|\\.)*"|[^";])*);/g) {
+		while (/\b(?:nmti_(?:err|warn|info|debug|log|boot_fail)|broken|ctl_fail|nmti_rma_protocol|fail)\(((?:"(?:[^"\\]|\\.)*"|[^";])*);/g) {
 			my $call = $1;
 			$call =~ s/"\s*"//g;
 			while ($call =~ /"((?:[^"\\]|\\.)*)"/g) {
@@ -35,7 +35,7 @@ messages()
 				$text =~ s/\\"/"/g;
 				/[a-z]{3}/ && length > 7 && print "$_\n" for split /%[-.0-9*lz]*[a-z]/, $text;
 			}
-		}' libnmt/*.c libnmt/mem/*.c providers/*/*.c | sort -u
+		}' libnmt/*.c libnmt/mem/*.c libnmt/rma/*.c providers/*/*.c | sort -u
 }
 
 while IFS= read -r text; do
