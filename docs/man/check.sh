@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Checks what the documents show against the sources: the programs in nmt(7) and README.md are those
-# of docs/examples, docs/errors.md has every message that the library logs, the man pages are free
-# of warnings (mandoc). No arguments. Exit status: 0 all is well, 1 something differs.
+# of docs/examples, docs/errors.md has every message that the library logs, docs/environment.md and
+# nmt_info have every variable that it reads, the man pages are free of warnings (mandoc).
+# No arguments. Exit status: 0 all is well, 1 something differs.
 cd "$(dirname "$0")/../.." || exit 1
 bad=0
 
@@ -43,6 +44,15 @@ while IFS= read -r text; do
 	echo "docs/errors.md lacks the message \"$text\"" >&2
 	bad=1
 done < <(messages)
+
+# Every variable that the library reads is documented, and shown by nmt_info.
+while IFS= read -r name; do
+	for file in docs/environment.md tools/nmt_info/settings.c; do
+		grep -qw -- "$name" "$file" && continue
+		echo "$file lacks the variable $name" >&2
+		bad=1
+	done
+done < <(grep -rohE '"NMT_[A-Z_]+"' --include='*.c' libnmt providers | tr -d '"' | sort -u)
 
 if command -v mandoc >/dev/null; then
 	find docs/man -type f -name '*.[1-8]' -print0 | xargs -0 mandoc -T lint -W warning >&2 || bad=1
