@@ -14,7 +14,7 @@
 
 #define EVENTS 64
 #define TURN 16		/* messages of a flow before the next flow's turn */
-#define TURN_ALONE 1024 /* the same with one flow */
+#define TURN_ALONE 1024 /* the same with one flow that does nothing but send */
 
 struct loop {
 	struct worker *w;
@@ -294,7 +294,7 @@ int engine_run(struct worker *w, const struct engine_hooks *hooks)
 	struct loop l = { .w = w, .hooks = hooks };
 	int err = 0;
 
-	l.turn = w->nflows == 1 ? TURN_ALONE : TURN;
+	l.turn = w->nflows == 1 && hooks->sender ? TURN_ALONE : TURN;
 	w->live = w->nflows;
 	w->now = clock_ns();
 	for (uint32_t i = 0; err == 0 && i < w->nflows; i++)
