@@ -525,7 +525,8 @@ struct nmt_event {
 /*
  * Make progress and take up to MAX events. Waits for the first one: TIMEOUT 0 not at all,
  * NMT_FOREVER without end. Spins, then sleeps (domain attributes). Streams take turns: each gives
- * at most attr.budget events before the next one's.
+ * at most attr.budget events before the next one's, and neither direction of a stream waits for ever
+ * behind finished operations of the other.
  * Returns how many, 0: time-out or nmt_wake. -EINTR: a signal came and there is no event;
  * -EINVAL: max < 1.
  */
