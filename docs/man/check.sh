@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Checks what the documents show against the sources: the programs in nmt(7) and README.md are those
 # of docs/examples, docs/errors.md has every message that the library logs, docs/environment.md and
-# nmt_info have every variable that it reads, the man pages are free of warnings (mandoc).
+# nmt_info have every variable that it reads, docs/providers.md has every op of a provider, the man
+# pages are free of warnings (mandoc).
 # No arguments. Exit status: 0 all is well, 1 something differs.
 cd "$(dirname "$0")/../.." || exit 1
 bad=0
@@ -44,6 +45,13 @@ while IFS= read -r text; do
 	echo "docs/errors.md lacks the message \"$text\"" >&2
 	bad=1
 done < <(messages)
+
+# The provider guide says why each op exists.
+while IFS= read -r name; do
+	grep -q -- "\`$name\`" docs/providers.md && continue
+	echo "docs/providers.md lacks the op $name" >&2
+	bad=1
+done < <(sed -n '/^struct nmt_provider_ops {/,/^};/s/.*(\*\([a-z_]*\))(.*/\1/p' libnmt/include/nmt/provider.h)
 
 # Every variable that the library reads is documented, and shown by nmt_info.
 while IFS= read -r name; do
