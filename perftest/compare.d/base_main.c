@@ -18,17 +18,20 @@ static const struct load {
 	{ "rr-server", rr_server },
 	{ "conn-client", conn_client },
 	{ "conn-server", conn_server },
+	{ "bulk-client", bulk_client },
+	{ "bulk-server", bulk_server },
 	{ "pp-client", pp_client },
 	{ "pp-server", pp_server },
 };
 
 static const char usage_text[] =
-	"Usage: nmt_base rr-server|conn-server|pp-server --port-file FILE [OPTION]...\n"
-	"       nmt_base rr-client|conn-client|pp-client --port PORT [OPTION]...\n"
-	"The loads of nmt_perf's rr, conn and lat --poll, directly on sockets and epoll, on the loopback\n"
+	"Usage: nmt_base rr-server|conn-server|pp-server|bulk-server --port-file FILE [OPTION]...\n"
+	"       nmt_base rr-client|conn-client|pp-client|bulk-client --port PORT [OPTION]...\n"
+	"The loads of nmt_perf's rr, conn, lat --poll and bw, directly on sockets and epoll, on the loopback\n"
 	"interface. The report is one line of JSON.\n\n"
-	"  --streams N   connections (rr: default 1000; conn: in flight, default 1)\n"
-	"  --size N      rr, pp: bytes of a request and of a response (default 64)\n"
+	"  --streams N   connections (rr: default 1000; conn: in flight, default 1);\n"
+	"                bulk: buffers that the server fills in turn (default 1)\n"
+	"  --size N      bytes of a message or buffer (default 64)\n"
 	"  --watched     pp: the socket is in an epoll set, which is never asked\n"
 	"  --count N     end after N turns or connections\n"
 	"  --time MS     end after so many milliseconds (default 1000)\n"
