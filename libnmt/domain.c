@@ -86,8 +86,7 @@ static int open_named(struct nmt_domain *dom, const char *spec)
 	}
 	rc = add_provider(dom, ops, device);
 	if (rc)
-		nmti_err(dom->ctx, "provider %s, device \"%s\": %s", name, device,
-			 nmt_strerror(rc));
+		nmti_err(dom->ctx, "provider %s: %s", spec, nmt_strerror(rc));
 	return rc;
 }
 

@@ -297,8 +297,8 @@ static int reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 
 static bool readable(const struct nmt_stream *s)
 {
-	return s->rx_ready && !s->rx_told && !s->posted && s->state >= NMT_STATE_OPEN &&
-	       s->state < NMTI_STATE_CLOSING;
+	return s->rx_ready && !s->rx_told && !s->posted && !s->rx_untold &&
+	       s->state >= NMT_STATE_OPEN && s->state < NMTI_STATE_CLOSING;
 }
 
 static bool writable(const struct nmt_stream *s)
@@ -306,15 +306,20 @@ static bool writable(const struct nmt_stream *s)
 	return s->tx_want && s->state == NMT_STATE_OPEN && (s->tx_ready || s->tx_slot);
 }
 
+static int readable_event(struct nmt_stream *s, struct nmt_event *ev, int max)
+{
+	if (!max || !readable(s))
+		return 0;
+	event_init(ev, s, NMT_EV_READABLE, 0);
+	s->rx_told = true;
+	return 1;
+}
+
 /* What comes after the finished operations; at most one of each. */
 static int state_events(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
-	int n = 0;
+	int n = readable_event(s, ev, max);
 
-	if (n < max && readable(s)) {
-		event_init(&ev[n++], s, NMT_EV_READABLE, 0);
-		s->rx_told = true;
-	}
 	if (n < max && writable(s)) {
 		event_init(&ev[n++], s, NMT_EV_WRITABLE, 0);
 		s->tx_want = s->tx_slot = false;
@@ -334,9 +339,12 @@ int nmti_stream_events(struct nmt_stream *s, struct nmt_event *ev, int max)
 		event_init(&ev[n++], s, NMT_EV_CONNECTED, 0);
 		s->owe &= (uint8_t)~NMTI_OWE_CONNECTED;
 	}
+	if (s->rx_first)
+		n += readable_event(s, ev + n, max - n);
 	n += reap(s, ev + n, max - n);
 	n += state_events(s, ev + n, max - n);
 	if (n == max) {
+		s->rx_first = !s->rx_first;
 		nmti_tell(s);
 	} else if (s->owe & NMTI_OWE_CLOSED) {
 		event_init(&ev[n++], s, NMT_EV_CLOSED, s->close_status);

@@ -74,8 +74,8 @@ int nmti_mem_check(struct nmt_ctx *ctx, uint32_t kind)
 
 	if (!ops && kind > NMT_MEM_DMABUF)
 		return -EINVAL;
-	if (!ops)
-		nmti_err(ctx, "memory kind %u is not in this build (nmt_info lists the kinds)", kind);
+	if (!ops) /* the others of nmt.h are always built */
+		nmti_err(ctx, "memory kind cuda is not in this build (nmt_info lists the kinds)");
 	else if (!ops->alloc)
 		nmti_err(ctx, "memory kind %s cannot be allocated", ops->name);
 	else if (ops->probe && ops->probe(ctx, reason, sizeof(reason)))

@@ -180,12 +180,22 @@ static bool rma_unsent(const struct nmt_stream *s)
 	return rs->nheld || nmti_rma_unsent(rs);
 }
 
+static int tx_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
+{
+	return rs->tx ? nmti_rma_tx_reap(rs, ev, max) : 0;
+}
+
+static int posts_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
+{
+	return rs->posts ? nmti_rma_posts_reap(rs, ev, max) : 0;
+}
+
 static int rma_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
 	struct rma_stream *rs = rma_of(s);
-	int n = rs->tx ? nmti_rma_tx_reap(rs, ev, max) : 0;
+	int n = s->rx_first ? posts_reap(rs, ev, max) : tx_reap(rs, ev, max);
 
-	return n + (rs->posts ? nmti_rma_posts_reap(rs, ev + n, max - n) : 0);
+	return n + (s->rx_first ? tx_reap(rs, ev + n, max - n) : posts_reap(rs, ev + n, max - n));
 }
 
 static int rma_shutdown(struct nmt_stream *s, int how)

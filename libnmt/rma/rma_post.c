@@ -181,6 +181,7 @@ static void finish(struct rma_stream *rs, struct rma_post *post, int status, uin
 	post->ev_flags = ev_flags;
 	nmti_mr_drop(post->mr);
 	rs->posts->ndone++;
+	s->rx_untold = true;
 	s->posted--;
 	nmti_tell(s);
 }
@@ -399,5 +400,6 @@ int nmti_rma_posts_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
 			p->next++;
 		p->head++;
 	}
+	rs->s->rx_untold = p->ndone;
 	return n;
 }

@@ -18,15 +18,21 @@ static const struct load {
 	{ "rr-server", rr_server },
 	{ "conn-client", conn_client },
 	{ "conn-server", conn_server },
+	{ "bulk-client", bulk_client },
+	{ "bulk-server", bulk_server },
+	{ "pp-client", pp_client },
+	{ "pp-server", pp_server },
 };
 
 static const char usage_text[] =
-	"Usage: nmt_base rr-server|conn-server --port-file FILE [OPTION]...\n"
-	"       nmt_base rr-client|conn-client --port PORT [OPTION]...\n"
-	"The loads of nmt_perf's rr and conn, directly on sockets and epoll, on the loopback\n"
+	"Usage: nmt_base rr-server|conn-server|pp-server|bulk-server --port-file FILE [OPTION]...\n"
+	"       nmt_base rr-client|conn-client|pp-client|bulk-client --port PORT [OPTION]...\n"
+	"The loads of nmt_perf's rr, conn, lat --poll and bw, directly on sockets and epoll, on the loopback\n"
 	"interface. The report is one line of JSON.\n\n"
-	"  --streams N   connections (rr: default 1000; conn: in flight, default 1)\n"
-	"  --size N      rr: bytes of a request and of a response (default 64)\n"
+	"  --streams N   connections (rr: default 1000; conn: in flight, default 1);\n"
+	"                bulk: buffers that the server fills in turn (default 1)\n"
+	"  --size N      bytes of a message or buffer (default 64)\n"
+	"  --watched     pp: the socket is in an epoll set, which is never asked\n"
 	"  --count N     end after N turns or connections\n"
 	"  --time MS     end after so many milliseconds (default 1000)\n"
 	"  --help        this text\n"
@@ -72,6 +78,9 @@ static void take(struct base_options *o, int code, const char *arg)
 	case 't':
 		o->duration_ns = (int64_t)number("time", arg, 3600000) * 1000000;
 		break;
+	case 'w':
+		o->watched = true;
+		break;
 	case 'h':
 		info(usage_text);
 		break;
@@ -92,6 +101,7 @@ static const struct load *parse(int argc, char **argv, struct base_options *o)
 		{ "size", required_argument, NULL, 's' },
 		{ "count", required_argument, NULL, 'n' },
 		{ "time", required_argument, NULL, 't' },
+		{ "watched", no_argument, NULL, 'w' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
@@ -124,9 +134,10 @@ int main(int argc, char **argv)
 	all = c.wait + c.recv + c.send + c.other;
 	printf("{\"load\": \"%s\", \"turns\": %" PRIu64 ", \"seconds\": %.6f, \"per_s\": %.3f, "
 	       "\"wait\": %" PRIu64 ", \"recv\": %" PRIu64 ", \"send\": %" PRIu64
-	       ", \"other\": %" PRIu64 ", \"syscalls_per_turn\": %.4f}\n",
+	       ", \"other\": %" PRIu64 ", \"syscalls_per_turn\": %.4f, \"half_us\": %.4f}\n",
 	       load->name, c.turns, (double)c.elapsed_ns * 1e-9,
 	       c.elapsed_ns ? (double)c.turns * 1e9 / (double)c.elapsed_ns : 0, c.wait, c.recv,
-	       c.send, c.other, c.turns ? (double)all / (double)c.turns : 0);
+	       c.send, c.other, c.turns ? (double)all / (double)c.turns : 0,
+	       (double)c.typical_ns / 2000);
 	return 0;
 }

@@ -174,6 +174,11 @@ def nmt_throughput(bench, mode, args):
     return {"bytes_per_s": report["bw_bytes_per_s"]}
 
 
+def base_latency(bench, args):
+    _, client = bench.base("pp", args)
+    return {"us": client["half_us"]}
+
+
 def base_rate(bench, load, args):
     server, client = bench.base(load, args)
     return {"per_s": client["per_s"],

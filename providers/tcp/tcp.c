@@ -95,8 +95,9 @@ static int tcp_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 
 	if (!ts->tx && !ts->posts)
 		return 0;
-	n = nmti_tcp_tx_reap(ts, ev, max);
-	return n + nmti_tcp_posts_reap(ts, ev + n, max - n);
+	n = s->rx_first ? nmti_tcp_posts_reap(ts, ev, max) : nmti_tcp_tx_reap(ts, ev, max);
+	return n + (s->rx_first ? nmti_tcp_tx_reap(ts, ev + n, max - n) :
+				  nmti_tcp_posts_reap(ts, ev + n, max - n));
 }
 
 /* ---- set-up ---- */

@@ -98,6 +98,7 @@ static void finish(struct tcp_stream *ts, struct tcp_post *post, int status, uin
 	post->ev_flags = ev_flags;
 	nmti_mr_drop(post->mr);
 	ts->posts->ndone++;
+	ts->s->rx_untold = true;
 	ts->s->posted--;
 	nmti_tell(ts->s);
 }
@@ -387,5 +388,6 @@ int nmti_tcp_posts_reap(struct tcp_stream *ts, struct nmt_event *ev, int max)
 			p->next++;
 		p->head++;
 	}
+	ts->s->rx_untold = p && p->ndone;
 	return n;
 }

@@ -98,6 +98,8 @@ static int fault_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 	struct fault_stream *f = fault_of(s);
 	int n = early_events(s, ev, max), real;
 
+	if (fault_on == RECEIVES_STARVED)
+		s->rx_first = false;
 	real = fault_real.reap(s, ev + n, max - n);
 	for (int end = n + real; n < end; n++) {
 		if (lost(f, &ev[n])) {

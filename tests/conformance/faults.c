@@ -52,6 +52,8 @@ static const struct {
 	{ POST_WHOLE_IGNORED, { "post-whole-ignored", REC, "t_recv_whole_is_emsgsize" } },
 	{ CANCEL_LOST, { "cancel-lost", RAW_POSTED, "t_cancel_tells_the_count" } },
 	{ RECEIVED_LOST, { "received-lost", RAW_POSTED, "t_posts_fill_in_order" } },
+	{ RECEIVES_STARVED,
+	  { "receives-starved", RAW_POSTED, "t_sends_do_not_starve_receives" } },
 	{ RECEIVED_SHORT, { "received-short", RAW_POSTED, "t_large_posts" } },
 	{ COOKIE_WRONG, { "cookie-wrong", RAW_POSTED, "t_recv_depth_is_eagain" } },
 	{ COPY_MISCOUNTED, { "copy-miscounted", RAW, "t_placed_and_borrowed_without_a_copy" } },

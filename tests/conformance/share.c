@@ -278,6 +278,113 @@ static void t_endless_stream_starves_nobody(struct env *env)
 	}
 }
 
+/* ---- the two directions of one stream ---- */
+
+#define SENDS 64 /* in flight: several turns of them */
+
+/* The client's sends, each of which begins again as soon as it is finished. */
+struct churn {
+	struct env *env;
+	struct pair p;
+	struct nmt_mr *tx, *rx;
+	uint64_t sent;
+	bool placed, received; /* the client's RECEIVED; what it waits for */
+};
+
+static void churn_send(struct churn *c)
+{
+	struct nmt_frag frag = { .mr = c->tx, .len = 64 };
+	int rc = nmt_send_mr(c->p.c->s, &frag, 1, 0, 0);
+
+	if (rc != -EAGAIN)
+		assert_ok(c->env, rc);
+}
+
+/* Setting up may leave a READABLE behind that finds nothing. */
+static void settle_reads(struct pair *p)
+{
+	unsigned char byte;
+
+	env_idle(p->c->env, 5 * MS);
+	assert_err(p->c->env, nmt_recv(p->c->s, &byte, 1, 0), -EAGAIN);
+	assert_err(p->c->env, nmt_recv(p->s->s, &byte, 1, 0), -EAGAIN);
+}
+
+static void churn_post(struct churn *c, uint64_t slot)
+{
+	assert_ok(c->env, nmt_recv_into(c->p.s->s, c->rx, slot * 4096, 4096, 0, slot));
+}
+
+static void churn_event(struct churn *c, const struct nmt_event *ev)
+{
+	unsigned char buf[4096];
+
+	if (ev->stream == c->p.c->s) {
+		if (ev->type == NMT_EV_READABLE && !c->placed && c->sent)
+			failf(c->env, "READABLE comes before RECEIVED of earlier bytes");
+		c->placed |= ev->type == NMT_EV_RECEIVED;
+		c->received |= c->placed && (c->env->cfg->recv == NMT_RECV_POSTED ||
+					     ev->type == NMT_EV_READABLE);
+		c->sent += ev->type == NMT_EV_SENT;
+		if (ev->type == NMT_EV_SENT)
+			churn_send(c);
+	} else if (ev->type == NMT_EV_RECEIVED) {
+		churn_post(c, ev->cookie);
+	} else if (ev->type == NMT_EV_READABLE) {
+		while (nmt_recv(c->p.s->s, buf, sizeof(buf), 0) > 0)
+			;
+	}
+}
+
+/* A turn of each domain, of MAX events. */
+static void churn_turn(struct churn *c, int max)
+{
+	struct nmt_event ev[16];
+
+	for (int side = 0; side < 2; side++) {
+		int n = nmt_poll(c->env->dom[side], ev, max, 0);
+
+		assert_true(n >= 0);
+		for (int i = 0; i < n; i++)
+			churn_event(c, &ev[i]);
+	}
+}
+
+/* Finished sends that never stop leave room for what arrives on the same stream. */
+static void churn_until_received(struct env *env, int max)
+{
+	struct churn c = { .env = env };
+	uint64_t before;
+
+	pair_open(env, &c.p);
+	c.tx = env_mr(env, 64, NMT_ACCESS_SEND);
+	c.rx = env_mr(env, (SENDS + 1) * 4096, NMT_ACCESS_RECV);
+	for (uint64_t i = 0; i < SENDS && env->cfg->recv == NMT_RECV_POSTED; i++)
+		churn_post(&c, i);
+	if (env->cfg->recv == NMT_RECV_POOL)
+		settle_reads(&c.p);
+	assert_ok(env, nmt_recv_into(c.p.c->s, c.rx, SENDS * 4096, 50, 0, SENDS));
+	for (int i = 0; i < SENDS; i++)
+		churn_send(&c);
+	while (c.sent < SENDS)
+		churn_turn(&c, max);
+	end_put_pattern(c.p.s, 1, 0, 100);
+	for (before = c.sent; !c.received && c.sent < before + 50 * SENDS;)
+		churn_turn(&c, max);
+	if (!c.received)
+		failf(env, "%d sends finished, and nothing is told of what arrived", 50 * SENDS);
+}
+
+static void t_sends_do_not_starve_receives(struct env *env)
+{
+	churn_until_received(env, 16);
+}
+
+static void t_sends_do_not_starve_receives_by_one_event(struct env *env)
+{
+	churn_until_received(env, 1);
+}
+
 const struct test tests_share[] = {
 	TEST(t_unreleased_memory_stops_the_sender, T_POOL),
 	TEST(t_unreleased_memory_stops_nothing_else, T_POOL),
@@ -285,5 +392,7 @@ const struct test tests_share[] = {
 	TEST(t_closing_a_hoarder_frees_the_pool, T_POOL),
 	TEST(t_turns_are_bounded_by_the_budget, T_BUFFER),
 	TEST(t_endless_stream_starves_nobody, T_POOL),
+	TEST(t_sends_do_not_starve_receives, 0),
+	TEST(t_sends_do_not_starve_receives_by_one_event, 0),
 	TESTS_END,
 };

@@ -49,7 +49,7 @@ struct sim_knobs {
 void sim_set(const struct sim_knobs *knobs);
 
 struct sim_counts {
-	uint64_t on_net[SIM_NETS]; /* deliveries by network */
+	uint64_t on_net[SIM_NETS]; /* deliveries by network; not what was under way when it was lost */
 	uint64_t deliveries, losses, refused; /* refused: connects that nobody expected in time */
 	uint64_t denied;       /* requests that a device refused, with HOSTILE */
 	uint64_t violations;   /* ever, of the rules of a device: each is a bug, told on standard error */

@@ -355,7 +355,7 @@ static void deliver(struct nmti_rma_ep *to, struct nmti_rma_ep *from, struct sim
 	bool loss = ++sim.counts.deliveries >= sim.lose_at && sim.lose_at && !to->cut;
 
 	call_out();
-	sim.counts.on_net[to->net]++;
+	sim.counts.on_net[to->net] += !to->cut;
 	if (loss && !sim.knobs.lose_after) {
 		lose(to);
 		return;

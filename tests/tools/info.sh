@@ -11,7 +11,11 @@ says "host " run.out
 says "NMT_PROVIDER " run.out
 exits 0 "$info" --all
 says "cuda" run.out
+says "NMT_VERBS_SRQ" run.out
 says "not here" run.out
+exits 0 env NMT_VERBS_MTU=1024 "$info"
+says "NMT_VERBS_MTU  " run.out
+check "a rare variable that is not set" [ "$(grep -c NMT_VERBS_ run.out)" = 1 ]
 exits 0 "$info" -p tcp
 exits 1 "$info" -p nosuch
 says "not in this build" run.out
@@ -33,6 +37,7 @@ if have jq; then
 	check "memory" jq -e '[.memory[] | select(.kind == "host") | .usable] == [true]' run.out >/dev/null
 	check "unusable memory says why" jq -e 'all(.memory[] | select(.usable | not); .status < 0 and .note != null)' run.out >/dev/null
 	check "environment" jq -e '.environment.NMT_PROVIDER == "tcp"' run.out >/dev/null
+	check "a variable that is not set" jq -e '.environment | has("NMT_VERBS_SRQ") and .NMT_VERBS_SRQ == null' run.out >/dev/null
 	check "port" jq -e '.defaults.port == 18515' run.out >/dev/null
 else
 	skip_part "no jq to look into the JSON"

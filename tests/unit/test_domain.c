@@ -40,6 +40,9 @@ static void test_specs(void **state)
 		if (cases[i].rc)
 			assert_true(u.lines > 0); /* the reason is told */
 	}
+	unit_log_clear(&u);
+	assert_int_equal(try_open(&u, "tcp/nosuch0", NULL), -ENODEV);
+	assert_true(unit_logged(&u, "provider tcp/nosuch0: "));
 	unit_close(&u);
 }
 

@@ -48,6 +48,7 @@ static void test_alloc_refused(void **state)
 	assert_int_equal(nmt_mr_alloc(u.ctx, (enum nmt_mem_kind)-1, 1, 1, &mr), -EINVAL);
 	unit_log_clear(&u);
 	assert_int_equal(nmt_mr_alloc(u.ctx, NMT_MEM_CUDA, 1, 1, &mr), -EOPNOTSUPP);
+	assert_true(unit_logged(&u, "memory kind cuda is not in this build"));
 	assert_int_equal(u.lines, 1);
 	assert_int_equal(nmt_mr_alloc(u.ctx, NMT_MEM_DMABUF, 1, 1, &mr), -EOPNOTSUPP);
 	assert_null(mr);

@@ -16,7 +16,7 @@
 
 const struct tk_opt tk_stream_options[] = {
 	{ TK_OPT_PROVIDER, "provider", "SPEC",
-	  "auto, tcp, or a provider on a device (tcp/eth0); nmt_info lists them\n"
+	  "auto, tcp, verbs, or one on a device (tcp/eth0); nmt_info lists them\n"
 	  "(default: NMT_PROVIDER in the environment, else auto)" },
 	{ TK_OPT_MODE, "mode", "MODE",
 	  "raw: the peer is any TCP program; negotiated: the peer is libnmt;\n"

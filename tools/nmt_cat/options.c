@@ -38,7 +38,7 @@ static const struct tk_opt main_options[] = {
 	{ OPT_ONCE, "once", NULL, "with -l: serve one connection and exit (the default)" },
 	{ 'r', "raw", NULL, "the peer is any TCP program (the same as --mode raw)" },
 	{ 'p', "provider", "SPEC",
-	  "auto, tcp, or a provider on a device (tcp/eth0); nmt_info lists them\n"
+	  "auto, tcp, verbs, or one on a device (tcp/eth0); nmt_info lists them\n"
 	  "(default: NMT_PROVIDER in the environment, else auto)" },
 	{ 'o', "output", "FILE", "write what arrives to FILE, not to standard output" },
 	{ 'd', "dir", "DIR", "receive files with their names into DIR; the sender needs --names" },

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "json.h"
 #include "names.h"
@@ -83,11 +84,10 @@ static void add_settings(struct json_object *doc)
 {
 	struct json_object *env = tk_json_object(doc, "environment");
 	struct json_object *defaults = tk_json_object(doc, "defaults");
-	struct info_variable vars[8];
 	char key[64];
 
-	for (const struct info_variable *v = info_variables(vars, 8); v->name; v++)
-		tk_json_str(env, v->name, v->value);
+	for (const struct info_variable *v = info_variables; v->name; v++)
+		tk_json_str(env, v->name, getenv(v->name));
 	for (const struct info_default *d = info_defaults; d->key; d++) {
 		snprintf(key, sizeof(key), "%s%s", d->key, d->unit == INFO_NS ? "_ns" : "");
 		tk_json_u64(defaults, key, d->value);

@@ -28,10 +28,11 @@ struct info_memory {
 	char note[INFO_TEXT_MAX]; /* what the library said about it */
 };
 
+/* Their values are in the environment. */
 struct info_variable {
 	const char *name;
-	const char *value; /* NULL: not set */
-	const char *help;  /* what it does, and without it */
+	const char *help; /* what it does, and without it */
+	bool rare;	  /* in the text when it is set, or when everything is asked for */
 };
 
 enum info_unit {
@@ -62,7 +63,7 @@ struct info_report {
 
 /* Ends with name NULL or key NULL. */
 extern const struct info_default info_defaults[];
-const struct info_variable *info_variables(struct info_variable *vars, size_t max);
+extern const struct info_variable *const info_variables;
 
 /* "tcp" or "tcp/eth0": what a user writes as --provider. */
 void info_spec(const struct nmt_info *i, char *buf, size_t len);

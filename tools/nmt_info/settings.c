@@ -3,16 +3,26 @@
  * The environment variables that libnmt reads, and the defaults that nmt.h documents.
  * tests/tools/test_defaults.c compares the defaults with the library's own.
  */
-#include <stdlib.h>
-
 #include "report.h"
 
 static const struct info_variable known[] = {
-	{ "NMT_PROVIDER", NULL, "provider when a program names none (else auto)" },
-	{ "NMT_LOG", NULL, "none, error, warn, info or debug (else warn)" },
-	{ "NMT_PROVIDER_PATH", NULL, "folders with provider modules (else the built-in one)" },
-	{ "NMT_DMA_HEAP", NULL, "heap in /dev/dma_heap for memory of kind dmaheap (else system)" },
-	{ NULL, NULL, NULL },
+	{ "NMT_PROVIDER", "provider when a program names none (else auto)", false },
+	{ "NMT_LOG", "none, error, warn, info or debug (else warn)", false },
+	{ "NMT_PROVIDER_PATH", "folders with provider modules (else the built-in one)", false },
+	{ "NMT_DMA_HEAP", "heap in /dev/dma_heap for memory of kind dmaheap (else system)", false },
+	{ "NMT_VERBS_GID_INDEX", "use this GID only (else the best one)", true },
+	{ "NMT_VERBS_MTU", "largest path MTU (else the port's)", true },
+	{ "NMT_VERBS_TRAFFIC_CLASS", "DSCP and ECN bits (else the kernel's)", true },
+	{ "NMT_VERBS_SL", "service level (else the route's)", true },
+	{ "NMT_VERBS_FLOW_LABEL", "of rail 0 (else by token, rail and epoch)", true },
+	{ "NMT_VERBS_TIMEOUT", "4.096 us x 2^N for an acknowledgement (else 15)", true },
+	{ "NMT_VERBS_RETRY_COUNT", "retries after that (else 6)", true },
+	{ "NMT_VERBS_INLINE", "bytes copied into a request (else 512)", true },
+	{ "NMT_VERBS_SEND_DEPTH", "requests in flight of an endpoint (else 256)", true },
+	{ "NMT_VERBS_RECV_DEPTH", "most receives of an endpoint (else what is asked for)", true },
+	{ "NMT_VERBS_SRQ", "endpoints from which on receives are shared (else 64)", true },
+	{ "NMT_VERBS_CONNECT_TIMEOUT", "milliseconds for a connection (else 10000)", true },
+	{ NULL, NULL, false },
 };
 
 const struct info_default info_defaults[] = {
@@ -31,14 +41,4 @@ const struct info_default info_defaults[] = {
 	{ NULL, 0, INFO_NUMBER, NULL },
 };
 
-const struct info_variable *info_variables(struct info_variable *vars, size_t max)
-{
-	size_t i;
-
-	for (i = 0; known[i].name && i + 1 < max; i++) {
-		vars[i] = known[i];
-		vars[i].value = getenv(known[i].name);
-	}
-	vars[i] = (struct info_variable){ NULL, NULL, NULL };
-	return vars;
-}
+const struct info_variable *const info_variables = known;

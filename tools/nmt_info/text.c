@@ -4,12 +4,14 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "names.h"
 #include "report.h"
 #include "units.h"
 
 #define NAME_WIDTH 18
+#define RARE_WIDTH 26
 
 static void print_link(const struct nmt_info *i)
 {
@@ -98,15 +100,26 @@ static void format_default(const struct info_default *d, char *buf, size_t len)
 		snprintf(buf, len, "%" PRIu64, d->value);
 }
 
-static void print_settings(void)
+static void print_variable(const struct info_variable *v)
 {
-	struct info_variable vars[8];
+	const char *value = getenv(v->name);
+	int width = v->rare ? RARE_WIDTH : NAME_WIDTH;
+
+	if (value)
+		printf("  %-*s%s\n", width, v->name, value);
+	else
+		printf("  %-*snot set: %s\n", width, v->name, v->help);
+}
+
+static void print_settings(bool all)
+{
 	char text[32];
 
 	printf("\nEnvironment:\n");
-	for (const struct info_variable *v = info_variables(vars, 8); v->name; v++)
-		printf("  %-*s%s%s%s\n", NAME_WIDTH, v->name, v->value ? v->value : "not set",
-		       v->value ? "" : ": ", v->value ? "" : v->help);
+	for (const struct info_variable *v = info_variables; v->name; v++) {
+		if (!v->rare || all || getenv(v->name))
+			print_variable(v);
+	}
 	printf("\nDefaults:\n");
 	for (const struct info_default *d = info_defaults; d->key; d++) {
 		format_default(d, text, sizeof(text));
@@ -119,5 +132,5 @@ void info_print_text(const struct info_report *r)
 	printf("libnmt %s\n", nmt_version_string());
 	print_providers(r);
 	print_memory(r);
-	print_settings();
+	print_settings(r->opt->all);
 }

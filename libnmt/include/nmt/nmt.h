@@ -167,9 +167,9 @@ struct nmt_info {
 	uint32_t gid_type;          /* enum nmt_gid_type; NMT_GID_NONE: no GID */
 	char gid[NMT_GID_MAX];      /* it, as an IPv6 address is written; may be empty */
 };
-#define NMT_INFO_UP 1u
-#define NMT_INFO_LOOPBACK 2u
-#define NMT_INFO_BUILTIN 4u
+#define NMT_INFO_UP 1u       /* the device is up */
+#define NMT_INFO_LOOPBACK 2u /* it reaches this machine only */
+#define NMT_INFO_BUILTIN 4u  /* the provider is in the library, not a module */
 
 /*
  * List providers x devices, best first, as a chain that nmt_freeinfo() frees. HINTS may be NULL.
@@ -182,7 +182,7 @@ void nmt_freeinfo(struct nmt_info *list);
 /* ---- memory ------------------------------------------------------------------------------- */
 
 enum nmt_mem_kind {
-	NMT_MEM_DEFAULT = 0,
+	NMT_MEM_DEFAULT = 0, /* host */
 	NMT_MEM_HOST = 1,    /* ordinary pages */
 	NMT_MEM_HUGE = 2,    /* huge pages; ordinary ones, with a log line, where there are none */
 	NMT_MEM_UDMABUF = 3, /* host pages that are also a dma-buf (/dev/udmabuf) */
@@ -502,7 +502,7 @@ enum nmt_event_type {
 	NMT_EV_WRITABLE,     /* room to send again, after a call that returned -EAGAIN or too little */
 	NMT_EV_SENT,         /* nmt_send_mr: the memory is yours again (status: 0 or why not sent) */
 	NMT_EV_RECEIVED,     /* nmt_recv_into: len bytes */
-	NMT_EV_FLUSHED,      /* nmt_flush */
+	NMT_EV_FLUSHED,      /* nmt_flush: all that was sent before is with the peer */
 	NMT_EV_ERROR,        /* the stream failed with status; close it */
 	NMT_EV_CLOSED,       /* after nmt_close or nmt_abort: the last event */
 };
@@ -525,7 +525,8 @@ struct nmt_event {
 /*
  * Make progress and take up to MAX events. Waits for the first one: TIMEOUT 0 not at all,
  * NMT_FOREVER without end. Spins, then sleeps (domain attributes). Streams take turns: each gives
- * at most attr.budget events before the next one's.
+ * at most attr.budget events before the next one's, and neither direction of a stream waits for ever
+ * behind finished operations of the other.
  * Returns how many, 0: time-out or nmt_wake. -EINTR: a signal came and there is no event;
  * -EINVAL: max < 1.
  */
@@ -552,11 +553,11 @@ enum nmt_opt {
 	NMT_OPT_ZEROCOPY_MIN,     /* bytes */
 	NMT_OPT_NODELAY,          /* 0 or 1 */
 	NMT_OPT_SNDBUF,           /* bytes, as the kernel reports them */
-	NMT_OPT_RCVBUF,
+	NMT_OPT_RCVBUF,           /* the same */
 	NMT_OPT_KEEPALIVE_IDLE,   /* seconds; 0 off */
 	NMT_OPT_USER_TIMEOUT,     /* ms */
-	NMT_OPT_TOS,
-	NMT_OPT_CONGESTION,
+	NMT_OPT_TOS,              /* IP_TOS / IPV6_TCLASS */
+	NMT_OPT_CONGESTION,       /* name, as TCP_CONGESTION */
 };
 /* -ENOPROTOOPT: not an option, or not of this provider; -EINVAL: LEN or value; else as setsockopt(2). */
 int nmt_stream_setopt(struct nmt_stream *stream, enum nmt_opt opt, const void *val, size_t len);
@@ -575,8 +576,8 @@ enum nmt_stream_state {
 	NMT_STATE_RESOLVING = 1, /* looking up the name */
 	NMT_STATE_CONNECTING,    /* TCP connect */
 	NMT_STATE_HANDSHAKE,     /* negotiation, path set-up */
-	NMT_STATE_OPEN,
-	NMT_STATE_FAILED,
+	NMT_STATE_OPEN,          /* bytes flow */
+	NMT_STATE_FAILED,        /* nmt_stream_info.error says why; close it */
 };
 
 /* What a stream waits for. */

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define NMT_PROVIDER_ABI 4
+#define NMT_PROVIDER_ABI 5
 
 /* Circular list with a head, as in the kernel. */
 struct nmti_list {
@@ -222,6 +222,8 @@ struct nmt_stream {
 	bool tx_want;    /* core: a send found no room; tell WRITABLE */
 	bool rx_shut, tx_shut; /* the application ended this direction */
 	bool records;    /* record boundaries are on */
+	bool rx_untold;  /* provider: a finished receive was not reaped yet */
+	bool rx_first;   /* core: this turn, what was received is told before what was sent */
 	bool stalled;    /* provider: a receive waits for pool memory */
 	bool lost;       /* provider without data sockets: the path is lost, and may come back */
 	uint8_t state;   /* core: enum nmt_stream_state, or NMTI_STATE_* */
@@ -468,7 +470,10 @@ struct nmt_provider_ops {
 	 * an event; tell if there are. False: not now, ask the sources. NULL: never.
 	 */
 	bool (*spin)(struct nmt_stream *s);
-	/* Take up to MAX finished operations as events (type, status, cookie, len, flags are filled). */
+	/*
+	 * Take up to MAX finished operations as events (type, status, cookie, len, flags are filled).
+	 * s->rx_first: receives before sends, so that neither waits for ever behind the other.
+	 */
 	int (*reap)(struct nmt_stream *s, struct nmt_event *ev, int max);
 
 	/* -- observation and options -- */

@@ -78,6 +78,16 @@ def latency(how, option, polling):
                 "half a round trip, median") for m in MODES]
     rows.append(Row(f"latency.{how}.raw.blocking", "us", "blocking.us", "sockperf.us",
                     note="blocking calls"))
+    if polling:
+        for name, extra in (("bare", []), ("watched", ["--watched"])):
+            sides[name] = Side(lambda b, extra=extra: programs.base_latency(
+                b, ["--time", 600, *extra]))
+        rows += [Row("latency.poll.bare", "us", "bare.us", "sockperf.us",
+                     note="send and recv alone, no libnmt"),
+                 Row("latency.poll.watched", "us", "watched.us", "sockperf.us",
+                     note="the same with the socket in an epoll set"),
+                 Row("latency.poll.raw.watched", "us", "raw.us", "watched.us",
+                     note="libnmt against the row before")]
     if not polling:
         rows.append(Row(f"latency.{how}.raw.adaptive", "us", "adaptive.us", "sockperf.us",
                         note="nmt_perf without --sleep: spins, then sleeps"))
