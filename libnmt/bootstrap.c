@@ -33,10 +33,13 @@ static void tell_failure(struct nmti_boot *b, enum nmt_reason why)
 	struct nmti_confirm m = { .status = (uint16_t)why };
 	uint8_t buf[64];
 
-	/* Before SELECT there is nobody to tell, or nobody who would understand. */
+	/* Before HELLO there is nobody to tell, or nobody who would understand. */
 	if (b->step < BOOT_SELECT || b->step == BOOT_FAILED || b->src.fd < 0)
 		return;
-	nmti_msg_send(b->src.fd, buf, nmti_confirm_encode(&m, buf, sizeof(buf)), 0);
+	if (b->server && b->step == BOOT_SELECT) /* which is due, or this instead */
+		nmti_decline(b->src.fd, why);
+	else
+		nmti_msg_send(b->src.fd, buf, nmti_confirm_encode(&m, buf, sizeof(buf)), 0);
 }
 
 void nmti_boot_fail(struct nmti_boot *b, int err, enum nmt_reason why, const char *what)
@@ -152,6 +155,13 @@ static void commit(struct nmti_boot *b)
 		opened(b);
 }
 
+static void server_up(struct nmti_boot *b)
+{
+	b->step = BOOT_CONFIRM;
+	nmti_timer_cancel(b->s->dom, &b->share);
+	confirm(b);
+}
+
 bool nmti_path_up(struct nmt_stream *s, int status)
 {
 	struct nmti_boot *b = s->boot;
@@ -162,6 +172,11 @@ bool nmti_path_up(struct nmt_stream *s, int status)
 	}
 	if (!b || b->step == BOOT_FAILED) /* the set-up failed meanwhile, or this path did */
 		return true;
+	if (b->step == BOOT_SELECT) { /* inside of the server's attach: serve_offer goes on with it */
+		b->early = status;
+		b->up = !status;
+		return true;
+	}
 	if (status && b->step == BOOT_CONFIRM) { /* the client may have opened the stream */
 		b->lost = true;
 		return false;
@@ -173,13 +188,10 @@ bool nmti_path_up(struct nmt_stream *s, int status)
 	if (b->up)
 		return true;
 	b->up = true;
-	if (b->server) {
-		b->step = BOOT_CONFIRM;
-		nmti_timer_cancel(s->dom, &b->share);
-		confirm(b);
-	} else if (b->peer_up) {
+	if (b->server)
+		server_up(b);
+	else if (b->peer_up)
 		commit(b);
-	}
 	return true;
 }
 
@@ -215,6 +227,7 @@ static int begin_path(struct nmti_boot *b, uint8_t index)
 	b->pd = offered(b->s->dom, b->hello.offer[index].name);
 	b->next = (uint8_t)(index + 1);
 	b->up = b->peer_up = b->lost = false;
+	b->early = 0;
 	b->share.fire = share_over;
 	b->drop.fire = drop_now;
 	if (!more_offers(b))
@@ -631,13 +644,17 @@ static int agree(struct nmti_boot *b, uint8_t index)
 /* Wait for the data socket, or for the client on a path of the provider's own. */
 static int await_path(struct nmti_boot *b, const struct nmti_offer *o)
 {
+	int rc;
+
 	if (b->pd->ops->data_socket) {
 		b->step = BOOT_JOIN;
 		nmti_list_add_tail(&b->node, &b->s->dom->boots);
 		return 0;
 	}
+	b->step = BOOT_SELECT;
+	rc = take_path(b, -1, o->blob, o->blob_len);
 	b->step = BOOT_PATH;
-	return take_path(b, -1, o->blob, o->blob_len);
+	return rc ? rc : b->early;
 }
 
 static void refuse(struct nmti_boot *b, enum nmt_reason why)
@@ -689,6 +706,8 @@ static void serve_offer(struct nmti_boot *b)
 			rc = nmti_msg_send(b->src.fd, buf, rc, 0);
 			if (rc)
 				broken(b, rc, "sending SELECT");
+			else if (b->up)
+				server_up(b);
 			return;
 		}
 		note_failure(b, rc, NMT_WHY_PATH, "bringing the path up");
@@ -706,6 +725,7 @@ int nmti_boot_server(struct nmt_stream *s, const struct nmt_stream_attr *attr, i
 	int rc;
 
 	if (!b) {
+		nmti_decline(fd, NMT_WHY_BUSY);
 		close(fd);
 		return -ENOMEM;
 	}

@@ -296,6 +296,7 @@ static int open_negotiated(struct nmt_listener *l, struct nmt_domain *dom,
 	int rc = nmti_stream_new(dom, &l->attr, NMT_MODE_NEGOTIATED, &s);
 
 	if (rc) {
+		nmti_decline(g->src.fd, NMT_WHY_BUSY);
 		close(g->src.fd);
 		return rc;
 	}

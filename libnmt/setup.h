@@ -34,7 +34,7 @@ int nmti_msg_send(int fd, const void *msg, int len, int flags);
 enum nmti_boot_step {
 	BOOT_RESOLVE,  /* client: looking up the name */
 	BOOT_CONNECT,  /* client: TCP connect */
-	BOOT_SELECT,   /* client: waits for SELECT or DECLINE */
+	BOOT_SELECT,   /* client: waits for SELECT or DECLINE; server: one of them is due */
 	BOOT_DATA,     /* client: the data socket connects */
 	BOOT_JOINED,   /* client: JOIN is sent, waits for CONFIRM */
 	BOOT_JOIN,     /* server: SELECT is sent, waits for JOIN */
@@ -73,6 +73,7 @@ struct nmti_boot {
 	uint8_t next;              /* offers before it were tried, or passed over */
 	uint16_t failed_why;       /* enum nmt_reason, of the last path that failed; 0: none did */
 	int failed;                /* and the error */
+	int early;                 /* server: of this path, before attach returned */
 	char failed_what[64];
 	uint32_t memory;           /* s->memory before the path */
 	struct nmti_timer share;   /* what this path may take of the time */

@@ -16,6 +16,7 @@ struct plan {
 	int offer, attach; /* errors */
 	int later;         /* of nmti_path_up(); NEVER */
 	int lost;          /* the same again, a moment later; 0: no */
+	bool inside;       /* nmti_path_up() comes inside of attach */
 	int64_t delay;
 };
 
@@ -70,7 +71,9 @@ static int fake_attach(struct nmt_stream *s, const struct nmti_path *path)
 	s->memory += 1000;
 	s->rx_ready = s->tx_ready = true;
 	fake.attached[fs->server]++;
-	if (!p->attach && p->later != NEVER)
+	if (p->inside)
+		nmti_path_up(s, p->later);
+	else if (!p->attach && p->later != NEVER)
 		nmti_timer_set(s->dom, &fs->timer, nmti_now() + p->delay);
 	return p->attach;
 }

@@ -181,6 +181,10 @@ static const struct where places[] = {
 	  { "the peer does not have verbs", "verbs: " } },
 	{ { PLAN(.attach = -ENOMEM), PLAN(.later = NEVER) }, WHY_PATH,
 	  { "verbs: ", "verbs: the peer: " } },
+	{ { PLAN(.later = -EHOSTUNREACH, .inside = true), PLAN(0) }, WHY_PATH,
+	  { "verbs: ", "verbs: the peer: " } },
+	{ { PLAN(0), PLAN(.later = -EHOSTUNREACH, .inside = true) },
+	  { NMT_WHY_NO_PROVIDER, NMT_WHY_PATH }, { "the peer does not have verbs", "verbs: " } },
 	{ { PLAN(.later = -EHOSTUNREACH), PLAN(.later = NEVER) }, WHY_PATH,
 	  { "verbs: ", "verbs: the peer: " } },
 	{ { PLAN(.later = -EHOSTUNREACH, .delay = 20 * UNIT_MS), PLAN(0) }, WHY_PATH,
@@ -325,17 +329,40 @@ static void test_explicit(void **state)
 	}
 }
 
-/* At once also where the server cannot even begin. */
+/* At once also where the server cannot even begin: DECLINE comes instead of a SELECT. */
 static void test_explicit_attach(void **state)
 {
+	static const struct plan plans[] = {
+		{ .attach = -ENOMEM }, { .offer = -ENOMEM }, { .later = -ENOMEM, .inside = true },
+	};
+
 	(void)state;
-	for (int offer = 0; offer < 2; offer++) {
+	for (size_t i = 0; i < ARRAY_LEN(plans); i++) {
 		two_begin();
-		fake.plan[SERVER].attach = offer ? 0 : -ENOMEM;
-		fake.plan[SERVER].offer = offer ? -ENOMEM : 0;
+		fake.plan[SERVER] = plans[i];
 		two_open("auto", "verbs");
+		assert_true(unit_logged(&t.u, "the peer declined"));
 		check_failed(CLIENT, -ECONNABORTED, NMT_WHY_PATH);
 		check_failed(SERVER, -ENOMEM, NMT_WHY_PATH);
+		two_close();
+	}
+}
+
+/* ---- up at once ---- */
+
+/* SELECT comes before CONFIRM also where a path is up before attach returns. */
+static void test_up_inside(void **state)
+{
+	(void)state;
+	for (int both = 0; both < 2; both++) {
+		two_begin();
+		fake.plan[SERVER].inside = true;
+		fake.plan[CLIENT].inside = both;
+		two_open("verbs", "verbs");
+		for (int side = 0; side < 2; side++) {
+			assert_int_equal(t.connected[side], 1);
+			assert_int_equal(info_of(side).why, NMT_WHY_NONE);
+		}
 		two_close();
 	}
 }
@@ -379,6 +406,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_never),	       cmocka_unit_test(test_confirmed),
 	cmocka_unit_test(test_explicit),       cmocka_unit_test(test_explicit_attach),
 	cmocka_unit_test(test_peer_without),   cmocka_unit_test(test_several),
+	cmocka_unit_test(test_up_inside),
 };
 
 UNIT_MAIN(tests)

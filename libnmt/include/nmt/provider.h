@@ -420,9 +420,9 @@ struct nmt_provider_ops {
 	int (*offer)(struct nmt_pdomain *pd, const struct nmt_stream *s, void *blob, uint32_t cap);
 	/*
 	 * Bring the path up. Ends, now or later, with nmti_path_up(). Takes path->fd over also when
-	 * it fails. With data_socket it gets the socket, else the peer's blob; then nmti_path_up()
-	 * comes later, and on the server attach comes before the client gets the answer. detach
-	 * follows also when it fails.
+	 * it fails. With data_socket it gets the socket, else the peer's blob; then the server attaches
+	 * before it answers the client, who gets DECLINE, or another offer, where that fails at once.
+	 * detach follows also when it fails.
 	 */
 	int (*attach)(struct nmt_stream *s, const struct nmti_path *path);
 	/* Without data_socket. The peer needs the path no more: see nmti_done(). */
