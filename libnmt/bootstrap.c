@@ -433,17 +433,13 @@ static void send_join(struct nmti_boot *b)
 static void data_ready(struct nmti_source *src, uint32_t events)
 {
 	struct nmti_boot *b = nmti_container(src, struct nmti_boot, data);
-	int err = 0;
-	socklen_t len = sizeof(err);
+	int rc = b->step == BOOT_DATA ? nmti_connect_result(src->fd, events) : -EAGAIN;
 
-	(void)events;
-	if (b->step != BOOT_DATA)
+	if (rc == -EAGAIN)
 		return;
-	if (getsockopt(src->fd, SOL_SOCKET, SO_ERROR, &err, &len))
-		err = errno;
-	if (err)
-		nmti_path_failed(b, -err, "connecting to the rendezvous port");
-	else if (events & EPOLLOUT)
+	if (rc)
+		nmti_path_failed(b, rc, "connecting to the rendezvous port");
+	else
 		send_join(b);
 }
 

@@ -106,15 +106,12 @@ static void attempt_failed(struct nmti_boot *b, int err)
 static void connect_ready(struct nmti_source *src, uint32_t events)
 {
 	struct nmti_boot *b = nmti_container(src, struct nmti_boot, src);
-	int err = 0;
-	socklen_t len = sizeof(err);
+	int rc = nmti_connect_result(src->fd, events);
 
-	if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+	if (rc == -EAGAIN)
 		return;
-	if (getsockopt(src->fd, SOL_SOCKET, SO_ERROR, &err, &len))
-		err = errno;
-	if (err)
-		attempt_failed(b, -err);
+	if (rc)
+		attempt_failed(b, rc);
 	else
 		connected(b);
 }

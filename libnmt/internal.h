@@ -219,6 +219,8 @@ int nmti_socket(struct nmt_ctx *ctx, int family, const struct nmt_stream_attr *a
 int nmti_socket_tune(struct nmt_ctx *ctx, int fd, const struct nmt_stream_attr *attr);
 /* Liveness of a control channel; set on a listener, its connections inherit it. */
 void nmti_socket_control(int fd, const struct nmt_stream_attr *attr);
+/* Of a connect that was under way, after epoll's EVENTS: 0, -EAGAIN (still is), or why it failed. */
+int nmti_connect_result(int fd, uint32_t events);
 
 /* ---- attributes (attr.c) ---- */
 

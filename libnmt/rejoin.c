@@ -223,15 +223,12 @@ static void connected(struct nmti_rejoin *r)
 static void connect_ready(struct nmti_source *src, uint32_t events)
 {
 	struct nmti_rejoin *r = nmti_container(src, struct nmti_rejoin, src);
-	int err = 0;
-	socklen_t len = sizeof(err);
+	int rc = nmti_connect_result(src->fd, events);
 
-	if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+	if (rc == -EAGAIN)
 		return;
-	if (getsockopt(src->fd, SOL_SOCKET, SO_ERROR, &err, &len))
-		err = errno;
-	if (err)
-		try_failed(r, -err);
+	if (rc)
+		try_failed(r, rc);
 	else
 		connected(r);
 }

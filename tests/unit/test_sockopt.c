@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* TCP options: what attributes and nmt_stream_setopt say is what the sockets have. */
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/epoll.h>
 
 #include "unit.h"
 
@@ -195,6 +197,35 @@ static void test_control(void **state)
 	close(fd);
 }
 
+/* A connect that is under way is asked for its result when epoll says something of it. */
+static void test_connect_result(void **state)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(to);
+	int l = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)state;
+	assert_int_equal(bind(l, (struct sockaddr *)&to, len), 0);
+	assert_int_equal(getsockname(l, (struct sockaddr *)&to, &len), 0);
+	for (int listens = 0; listens < 2; listens++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+
+		if (listens)
+			assert_int_equal(listen(l, 1), 0);
+		assert_int_equal(connect(fd, (struct sockaddr *)&to, len), -1);
+		assert_int_equal(errno, EINPROGRESS);
+		assert_int_equal(nmti_connect_result(fd, EPOLLIN), -EAGAIN);
+		assert_int_equal(poll(&pfd, 1, 1000), 1);
+		assert_int_equal(nmti_connect_result(fd, (uint32_t)pfd.revents),
+				 listens ? 0 : -ECONNREFUSED);
+		close(fd);
+	}
+	close(l);
+	assert_int_equal(nmti_connect_result(-1, EPOLLERR), -EBADF);
+}
+
 /* ---- options of an open stream ---- */
 
 static const struct {
@@ -381,7 +412,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_defaults),   cmocka_unit_test(test_attributes),
 	cmocka_unit_test(test_dual_stack), cmocka_unit_test(test_v6),
 	cmocka_unit_test(test_device),	   cmocka_unit_test(test_refused),
-	cmocka_unit_test(test_control),	   cmocka_unit_test(test_options),
+	cmocka_unit_test(test_control),	   cmocka_unit_test(test_connect_result),
+	cmocka_unit_test(test_options),
 	cmocka_unit_test(test_keepalive_off), cmocka_unit_test(test_congestion),
 	cmocka_unit_test(test_kept),	   cmocka_unit_test(test_bad_values),
 	cmocka_unit_test(test_arguments),  cmocka_unit_test(test_fd_of_negotiated),
