@@ -37,7 +37,9 @@ static int64_t spin_of(const struct run *run, const struct raw_ops *ops)
 {
 	if (run->p.wait == WAIT_POLL || !ops->nap)
 		return -1;
-	return run->p.wait == WAIT_SLEEP || (int64_t)run->p.spin_ns < 0 ? 0 : (int64_t)run->p.spin_ns;
+	if (run->p.wait == WAIT_SLEEP || (int64_t)run->p.spin_ns < 0)
+		return 0;
+	return (int64_t)run->p.spin_ns;
 }
 
 static void init(struct loop *l, struct worker *w)
