@@ -357,6 +357,8 @@ static void complete(struct perf_options *o)
 		tk_usage("conn has no size to vary; leave -a out");
 	if (!p->depth)
 		p->depth = p->test == TEST_RR || p->test == TEST_LAT ? 1 : raw ? 128 : 64;
+	if (raw && strncmp(p->provider, "ofi", 3) == 0)
+		p->wait = WAIT_POLL; /* its loops on libfabric do nothing else */
 	if (p->test == TEST_LAT && p->depth != 1)
 		tk_usage("lat has one message in flight; use rr");
 	if (!p->size)
