@@ -4,6 +4,9 @@
 
 #include "fault_rma.h"
 
+/* The wake-up is lost: whoever wakes up by chance finds nothing either. */
+static bool asleep;
+
 /* ---- completions ---- */
 
 static bool spoil_written(struct fault_ep *f, struct nmti_rma_wc *wc)
@@ -103,7 +106,7 @@ static int fault_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 {
 	int n = tell_own(dev, wc, max), kept = 0;
 
-	if (n)
+	if (n || asleep)
 		return n;
 	fault_late_step();
 	post_late(dev);
@@ -116,7 +119,8 @@ static int fault_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 
 static int fault_arm(struct nmti_rma_dev *dev)
 {
-	return fault_on == RMA_ARM_LOSES ? 0 : fault_rma_real.arm(dev);
+	asleep = fault_on == RMA_ARM_LOSES;
+	return asleep ? 0 : fault_rma_real.arm(dev);
 }
 
 /* ---- registrations ---- */
