@@ -9,11 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "engine.h"
 #include "pattern.h"
 #include "raw.h"
 #include "stats.h"
+#include "tk_exit.h"
+
+#define CAUGHT_S 5 /* beyond the stall time, before a thread is given up */
 
 static const struct test_ops *const tests[] = {
 	[TEST_BW] = &test_bw,	  [TEST_LAT] = &test_lat,     [TEST_RR] = &test_rr,
@@ -315,11 +320,32 @@ void worker_mark(struct worker *w)
 
 /* ---- the end ---- */
 
+/*
+ * A blocking call may last as long as the stall time. Longer than that, the thread is caught: shared
+ * memory of libfabric, for one, has locks that a peer may take along when it is killed.
+ */
+static void join(struct run *run, struct worker *w)
+{
+	struct timespec end;
+
+	if (run_phase_now(run) != PHASE_ABORT) {
+		pthread_join(w->thread, NULL);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += (time_t)(run->p.stall_ns / 1000000000) + CAUGHT_S;
+	if (!pthread_timedjoin_np(w->thread, NULL, &end))
+		return;
+	fprintf(stderr, "nmt_perf: a thread does not come back from provider %s (is the peer gone?)\n",
+		run->p.provider);
+	_exit(TK_EXIT_FAILURE);
+}
+
 void run_join(struct run *run)
 {
 	for (uint32_t i = 0; i < run->nworkers; i++) {
 		if (run->workers[i].started)
-			pthread_join(run->workers[i].thread, NULL);
+			join(run, &run->workers[i]);
 		run->workers[i].started = false;
 	}
 }
