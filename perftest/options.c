@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "die.h"
+#include "raw.h"
 #include "units.h"
 
 enum opt {
@@ -342,6 +343,14 @@ static void take_connection(const struct tk_streamopts *s, struct perf_params *p
 	p->flags |= s->attr.flags & NMT_STREAM_RECORDS ? PARAM_RECORDS : 0;
 }
 
+static bool polls_only(const struct perf_params *p)
+{
+	const char *why;
+	const struct raw_ops *ops = raw_ops_of(p->provider, &why);
+
+	return ops && !ops->nap;
+}
+
 static void complete(struct perf_options *o)
 {
 	struct perf_params *p = &o->params;
@@ -357,8 +366,8 @@ static void complete(struct perf_options *o)
 		tk_usage("conn has no size to vary; leave -a out");
 	if (!p->depth)
 		p->depth = p->test == TEST_RR || p->test == TEST_LAT ? 1 : raw ? 128 : 64;
-	if (raw && strncmp(p->provider, "ofi", 3) == 0)
-		p->wait = WAIT_POLL; /* its loops on libfabric do nothing else */
+	if (raw && polls_only(p))
+		p->wait = WAIT_POLL;
 	if (p->test == TEST_LAT && p->depth != 1)
 		tk_usage("lat has one message in flight; use rr");
 	if (!p->size)

@@ -41,15 +41,18 @@ struct raw {
 struct raw_ops {
 	size_t size;   /* of the struct that begins with a struct raw */
 	int (*listen)(struct worker *w, uint16_t port);
-	int (*setup)(struct worker *w);
+	int (*accept)(struct worker *w);
+	int (*connect)(struct worker *w);
+	void (*prepare)(struct raw *r); /* the request of a message; the peer is known */
 	void (*close)(struct worker *w);
 	void (*bye)(struct worker *w); /* all is sent and received: until the peer knows */
 
 	/* Post N messages; ASK: their completion will be wanted. r->posted counts them already. */
 	int (*post)(struct raw *r, uint32_t n, bool ask);
 	int (*word)(struct raw *r, uint32_t data);
-	/* Take up to MOST completions, by raw_came() and r->done; post receives again. */
+	/* Take up to MOST completions, by raw_came() and r->done. */
 	int (*take)(struct raw *r, int most);
+	int (*recvs)(struct raw *r, uint32_t n); /* post so many receives */
 	/*
 	 * Nothing came for a while. Ask for an event of the next completion, and return, so that what
 	 * came before is taken; if that was done, sleep until it or MS are over. NULL: never sleeps.
@@ -60,6 +63,11 @@ extern const struct raw_ops raw_verbs, raw_ofi;
 
 /* The ops for a provider spec. NULL: not built in, and *WHY is what to install. */
 const struct raw_ops *raw_ops_of(const char *spec, const char **why);
+
+/* Take up to MOST completions, and post again what receives they used. */
+int raw_take(struct raw *r, int most);
+/* Post all receives. */
+int raw_post_recvs(struct raw *r);
 
 /* A write of the peer came. */
 static inline void raw_came(struct raw *r, uint32_t data)
@@ -84,6 +92,9 @@ struct sockaddr;
 
 /* The host of TEXT, which may end with a port, with PORT. NULL text: any address. */
 int raw_address(struct worker *w, const char *text, uint16_t port, struct addrinfo **list);
+/* The peer, and what to connect from (NULL: anything), both to be given to raw_free_ends. */
+int raw_ends(struct worker *w, struct addrinfo **to, struct addrinfo **from);
+void raw_free_ends(struct addrinfo *to, struct addrinfo *from);
 void raw_print_addr(const struct sockaddr *sa, char out[NMT_ADDR_MAX]);
 
 /* The buffer of r->buf, *LEN bytes of it. */

@@ -33,6 +33,24 @@ int raw_address(struct worker *w, const char *text, uint16_t port, struct addrin
 	return rc ? worker_fail(w, -EADDRNOTAVAIL, "raw-write: %s: %s", text, gai_strerror(rc)) : 0;
 }
 
+int raw_ends(struct worker *w, struct addrinfo **to, struct addrinfo **from)
+{
+	const char *own = w->run->attr.local_addr;
+	int err;
+
+	*to = *from = NULL;
+	err = raw_address(w, w->run->peer, w->run->ports[w->index], to);
+	return err || !own ? err : raw_address(w, own, 0, from);
+}
+
+void raw_free_ends(struct addrinfo *to, struct addrinfo *from)
+{
+	if (to)
+		freeaddrinfo(to);
+	if (from)
+		freeaddrinfo(from);
+}
+
 void raw_print_addr(const struct sockaddr *sa, char out[NMT_ADDR_MAX])
 {
 	socklen_t len = sa->sa_family == AF_INET ? sizeof(struct sockaddr_in)

@@ -11,8 +11,9 @@
 
 #define ENTRIES 32
 
-void ofi_prepare(struct raw_ofi *o)
+static void ofi_prepare(struct raw *r)
 {
+	struct raw_ofi *o = (struct raw_ofi *)r;
 	uint64_t size = o->raw.w->run->p.size;
 
 	o->in_order = (o->info->tx_attr->comp_order & FI_ORDER_STRICT) == FI_ORDER_STRICT;
@@ -29,12 +30,10 @@ static int failed(struct raw *r, const char *what, int rc)
 	return worker_fail(r->w, rc, "raw-write: %s: %s", what, fi_strerror(-rc));
 }
 
-static int ofi_take(struct raw *r, int most);
-
 /* There is no room for a request: completions make it. */
 static int make_room(struct raw *r)
 {
-	return run_phase_now(r->w->run) == PHASE_ABORT ? -ECANCELED : ofi_take(r, ENTRIES);
+	return run_phase_now(r->w->run) == PHASE_ABORT ? -ECANCELED : raw_take(r, ENTRIES);
 }
 
 static int write_one(struct raw_ofi *o, const struct fi_msg_rma *msg, uint64_t flags)
@@ -107,8 +106,9 @@ static int ofi_word(struct raw *r, uint32_t data)
 	return write_one(o, &msg, asking(o, true, &msg));
 }
 
-int ofi_post_recvs(struct raw_ofi *o, uint32_t n)
+static int ofi_recvs(struct raw *r, uint32_t n)
 {
+	struct raw_ofi *o = (struct raw_ofi *)r;
 	struct fi_msg msg = { .addr = FI_ADDR_UNSPEC };
 	int err = 0;
 
@@ -135,7 +135,6 @@ static int ofi_take(struct raw *r, int most)
 	struct raw_ofi *o = (struct raw_ofi *)r;
 	struct fi_cq_data_entry e[ENTRIES];
 	ssize_t n = fi_cq_read(o->cq, e, (size_t)(most < ENTRIES ? most : ENTRIES));
-	int err = 0;
 
 	if (n == -FI_EAGAIN)
 		return 0;
@@ -147,21 +146,19 @@ static int ofi_take(struct raw *r, int most)
 		else
 			r->done += (uintptr_t)e[i].op_context;
 	}
-	while (err == 0 && r->used >= RAW_BATCH) {
-		err = ofi_post_recvs(o, RAW_BATCH);
-		r->used -= RAW_BATCH;
-		r->reposted += RAW_BATCH;
-	}
-	return err;
+	return 0;
 }
 
 const struct raw_ops raw_ofi = {
 	.size = sizeof(struct raw_ofi),
 	.listen = ofi_listen,
-	.setup = ofi_setup,
+	.accept = ofi_accept,
+	.connect = ofi_connect,
+	.prepare = ofi_prepare,
 	.close = ofi_close,
 	.bye = ofi_bye,
 	.post = ofi_post,
 	.word = ofi_word,
 	.take = ofi_take,
+	.recvs = ofi_recvs,
 };

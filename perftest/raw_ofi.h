@@ -54,12 +54,9 @@ static inline struct raw_ofi *ofi_of(const struct worker *w)
 }
 
 int ofi_listen(struct worker *w, uint16_t port);
-int ofi_setup(struct worker *w);
+int ofi_accept(struct worker *w);
+int ofi_connect(struct worker *w);
 void ofi_close(struct worker *w);
 void ofi_bye(struct worker *w);
-
-/* Make the request of a message; the peer is known. */
-void ofi_prepare(struct raw_ofi *o);
-int ofi_post_recvs(struct raw_ofi *o, uint32_t n);
 
 #endif

@@ -153,20 +153,13 @@ static int dial(struct worker *w, const struct addrinfo *to, const struct addrin
 
 static int connect_socket(struct worker *w)
 {
-	const char *own = w->run->attr.local_addr;
-	struct addrinfo *to, *from = NULL;
+	struct addrinfo *to, *from;
 	uint64_t session = htobe64(w->run->p.session);
-	int err = raw_address(w, w->run->peer, w->run->ports[w->index], &to);
+	int err = raw_ends(w, &to, &from);
 
-	if (err < 0)
-		return err;
-	if (own)
-		err = raw_address(w, own, 0, &from);
 	if (err == 0)
 		err = dial(w, to, from);
-	freeaddrinfo(to);
-	if (from)
-		freeaddrinfo(from);
+	raw_free_ends(to, from);
 	return err ? err : send_all(w, &session, sizeof(session));
 }
 
@@ -353,9 +346,7 @@ static int open_endpoint(struct worker *w, struct fi_info *info)
 		err = bind_memory(o);
 	if (err)
 		return failed(w, "making an endpoint", err);
-	for (uint32_t i = 0; o->raw.takes_recvs && err == 0 && i < RAW_RECVS; i += RAW_BATCH)
-		err = ofi_post_recvs(o, RAW_BATCH);
-	return err;
+	return o->raw.takes_recvs ? raw_post_recvs(&o->raw) : 0;
 }
 
 /* The next event, of which the information of a request is kept in *INFO. */
@@ -427,7 +418,7 @@ static int know_peer(struct worker *w)
 
 /* ---- both ends ---- */
 
-static int serve_setup(struct worker *w)
+int ofi_accept(struct worker *w)
 {
 	struct raw_ofi *o = ofi_of(w);
 	bool connected = o->type == FI_EP_MSG;
@@ -466,7 +457,7 @@ static void note_path(struct worker *w)
 	w->run->path.end = *i;
 }
 
-static int client_setup(struct worker *w)
+int ofi_connect(struct worker *w)
 {
 	struct raw_ofi *o = ofi_of(w);
 	char name[64];
@@ -488,15 +479,6 @@ static int client_setup(struct worker *w)
 		err = o->type == FI_EP_MSG ? connect_endpoint(w) : know_peer(w);
 	if (err == 0)
 		note_path(w);
-	return err;
-}
-
-int ofi_setup(struct worker *w)
-{
-	int err = w->run->server ? serve_setup(w) : client_setup(w);
-
-	if (err == 0)
-		ofi_prepare(ofi_of(w));
 	return err;
 }
 

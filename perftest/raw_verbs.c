@@ -12,9 +12,9 @@
 
 #define WCS 32
 
-void verbs_prepare(struct raw_verbs *v)
+static void verbs_prepare(struct raw *r)
 {
-	struct raw *r = &v->raw;
+	struct raw_verbs *v = (struct raw_verbs *)r;
 
 	v->sge = (struct ibv_sge){ (uintptr_t)r->buf, (uint32_t)r->w->run->p.size, v->mr->lkey };
 	for (uint32_t i = 0; i < RAW_CHAIN; i++) {
@@ -62,8 +62,9 @@ static int verbs_word(struct raw *r, uint32_t data)
 	return ring(v, &wr);
 }
 
-int verbs_post_recvs(struct raw_verbs *v, uint32_t n)
+static int verbs_recvs(struct raw *r, uint32_t n)
 {
+	struct raw_verbs *v = (struct raw_verbs *)r;
 	struct ibv_recv_wr wr[RAW_BATCH], *bad;
 
 	memset(wr, 0, n * sizeof(wr[0]));
@@ -93,11 +94,6 @@ static int verbs_take(struct raw *r, int most)
 		return worker_fail(r->w, -EIO, "raw-write: ibv_poll_cq failed");
 	for (int i = 0; i < n && err == 0; i++)
 		err = complete(r, &wc[i]);
-	while (err == 0 && r->used >= RAW_BATCH) {
-		err = verbs_post_recvs(v, RAW_BATCH);
-		r->used -= RAW_BATCH;
-		r->reposted += RAW_BATCH;
-	}
 	return err;
 }
 
@@ -126,11 +122,14 @@ static int verbs_nap(struct raw *r, int ms)
 const struct raw_ops raw_verbs = {
 	.size = sizeof(struct raw_verbs),
 	.listen = verbs_listen,
-	.setup = verbs_setup,
+	.accept = verbs_accept,
+	.connect = verbs_connect,
+	.prepare = verbs_prepare,
 	.close = verbs_close,
 	.bye = verbs_bye,
 	.post = verbs_post,
 	.word = verbs_word,
 	.take = verbs_take,
+	.recvs = verbs_recvs,
 	.nap = verbs_nap,
 };

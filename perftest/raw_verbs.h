@@ -36,12 +36,9 @@ static inline struct raw_verbs *verbs_of(const struct worker *w)
 }
 
 int verbs_listen(struct worker *w, uint16_t port);
-int verbs_setup(struct worker *w);
+int verbs_accept(struct worker *w);
+int verbs_connect(struct worker *w);
 void verbs_close(struct worker *w);
 void verbs_bye(struct worker *w);
-
-/* Make the chain of messages; the peer is known. */
-void verbs_prepare(struct raw_verbs *v);
-int verbs_post_recvs(struct raw_verbs *v, uint32_t n);
 
 #endif

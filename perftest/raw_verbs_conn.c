@@ -161,9 +161,7 @@ static int open_queues(struct worker *w)
 	err = create_qp(w);
 	if (err == 0)
 		err = open_memory(w);
-	for (uint32_t i = 0; err == 0 && i < RAW_RECVS; i += RAW_BATCH)
-		err = verbs_post_recvs(r, RAW_BATCH);
-	return err;
+	return err ? err : raw_post_recvs(&r->raw);
 }
 
 /* ---- connecting ---- */
@@ -217,7 +215,7 @@ static int take_hello(struct worker *w, const struct cm_event *ev)
 	return 0;
 }
 
-static int accept_peer(struct worker *w)
+int verbs_accept(struct worker *w)
 {
 	struct rdma_conn_param param;
 	uint8_t hello[HELLO_LEN];
@@ -257,14 +255,9 @@ static int resolved(struct worker *w, int rc, enum rdma_cm_event_type want)
 
 static int resolve(struct worker *w)
 {
-	const char *own = w->run->attr.local_addr;
-	struct addrinfo *to, *from = NULL;
-	int err = raw_address(w, w->run->peer, w->run->ports[w->index], &to);
+	struct addrinfo *to, *from;
+	int err = raw_ends(w, &to, &from);
 
-	if (err < 0)
-		return err;
-	if (own)
-		err = raw_address(w, own, 0, &from);
 	if (err == 0)
 		err = resolved(w, rdma_resolve_addr(verbs_of(w)->id, from ? from->ai_addr : NULL,
 						    to->ai_addr, RESOLVE_MS),
@@ -272,9 +265,7 @@ static int resolve(struct worker *w)
 	if (err == 0)
 		err = resolved(w, rdma_resolve_route(verbs_of(w)->id, RESOLVE_MS),
 			       RDMA_CM_EVENT_ROUTE_RESOLVED);
-	freeaddrinfo(to);
-	if (from)
-		freeaddrinfo(from);
+	raw_free_ends(to, from);
 	return err;
 }
 
@@ -322,7 +313,7 @@ static void note_path(struct worker *w)
 	w->run->path.end = *i;
 }
 
-static int connect_peer(struct worker *w)
+int verbs_connect(struct worker *w)
 {
 	struct rdma_conn_param param;
 	uint8_t hello[HELLO_LEN];
@@ -346,15 +337,6 @@ static int connect_peer(struct worker *w)
 		err = take_hello(w, &ev);
 	if (err == 0)
 		note_path(w);
-	return err;
-}
-
-int verbs_setup(struct worker *w)
-{
-	int err = w->run->server ? accept_peer(w) : connect_peer(w);
-
-	if (err == 0)
-		verbs_prepare(verbs_of(w));
 	return err;
 }
 

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpu.h"
 #include "engine.h"
 #include "raw.h"
 
@@ -89,7 +88,7 @@ static uint64_t sum(const struct raw *r)
 static int take(struct loop *l, int most)
 {
 	uint64_t before = sum(l->r);
-	int err = l->ops->take(l->r, most);
+	int err = raw_take(l->r, most);
 
 	if (err < 0 || l->spin < 0)
 		return err;
@@ -263,6 +262,29 @@ static int lat_server(struct worker *w)
 	return err;
 }
 
+/* ---- receives ---- */
+
+int raw_take(struct raw *r, int most)
+{
+	int err = r->ops->take(r, most);
+
+	while (err == 0 && r->used >= RAW_BATCH) {
+		err = r->ops->recvs(r, RAW_BATCH);
+		r->used -= RAW_BATCH;
+		r->reposted += RAW_BATCH;
+	}
+	return err;
+}
+
+int raw_post_recvs(struct raw *r)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; err == 0 && i < RAW_RECVS; i += RAW_BATCH)
+		err = r->ops->recvs(r, RAW_BATCH);
+	return err;
+}
+
 /* ---- the tests ---- */
 
 static int one_way(struct worker *w)
@@ -317,7 +339,11 @@ static int raw_setup(struct worker *w)
 {
 	int err = w->raw ? 0 : open_raw(w);
 
-	return err ? err : w->raw->ops->setup(w);
+	if (err == 0)
+		err = w->run->server ? w->raw->ops->accept(w) : w->raw->ops->connect(w);
+	if (err == 0)
+		w->raw->ops->prepare(w->raw);
+	return err;
 }
 
 static void raw_close(struct worker *w)
