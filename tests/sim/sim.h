@@ -25,12 +25,12 @@ enum sim_lost { SIM_LOST_RAIL, SIM_LOST_ADAPTER, SIM_LOST_CABLE, SIM_LOST_SILENT
 
 #define SIM_NETS 8u
 
-/* Of all fabrics of the process; between tests. */
 /* Address of a device in network 0, and as the engine tells a peer of the only one. */
 #define SIM_BLOB 5u /* "simd", network */
 #define SIM_ADDR "simd\0"
 #define SIM_ADDRS ((const unsigned char[]){ SIM_BLOB, 0, 's', 'i', 'm', 'd', 0 })
 
+/* Of all fabrics of the process; between tests. */
 struct sim_knobs {
 	uint64_t seed;
 	/* The rail on which delivery number LOSE_AT happens breaks; 0: none does. */
