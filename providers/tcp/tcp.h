@@ -48,6 +48,7 @@ struct tcp_stream {
 	bool fin_due, fin_sent;
 	bool acked;             /* closed in order: the peer's kernel has everything */
 	bool zc_on, zc_off;     /* SO_ZEROCOPY is set; not worth asking (any more) */
+	bool zc_refused;        /* no memory to pin or to tell with; said once */
 
 	/* Sending. Wire bytes include frame headers. */
 	uint64_t tx_off, tx_records;

@@ -602,6 +602,16 @@ static void note_zc(struct tcp_stream *ts, uint64_t from, uint32_t id)
 	}
 }
 
+/* Memory for notifications or for pinning may be there for the next call again, so that one asks. */
+static void note_zc_refused(struct tcp_stream *ts)
+{
+	ts->s->stat.fallback_zerocopy++;
+	if (!ts->zc_refused)
+		nmti_log(ts->s->ctx, NMT_LOG_INFO, "tcp: MSG_ZEROCOPY: %s; copying. Raise "
+			 "net.core.optmem_max or RLIMIT_MEMLOCK", strerror(ENOBUFS));
+	ts->zc_refused = true;
+}
+
 static ssize_t push_zc(struct tcp_stream *ts, const struct iovec *iov, int n, size_t want)
 {
 	struct tcp_zc *zc = &ts->tx->zc;
@@ -610,9 +620,7 @@ static ssize_t push_zc(struct tcp_stream *ts, const struct iovec *iov, int n, si
 
 	r = sock_send(ts, iov, n, want, MSG_ZEROCOPY);
 	if (r == -ENOBUFS) {
-		ts->s->stat.fallback_zerocopy++;
-		nmti_log(ts->s->ctx, NMT_LOG_INFO, "tcp: MSG_ZEROCOPY: %s; copying. Raise "
-			 "net.core.optmem_max or RLIMIT_MEMLOCK", strerror(ENOBUFS));
+		note_zc_refused(ts);
 		return sock_send(ts, iov, n, want, 0);
 	}
 	if (r > 0) {

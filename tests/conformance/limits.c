@@ -102,6 +102,8 @@ static void zerocopy_sends(struct env *env)
 		if (ev.status)
 			failf(env, "NMT_EV_SENT says %d", ev.status);
 	}
+	assert_int_equal(STAT(p.c, zc_sends), 0);
+	assert_true(STAT(p.c, fallback_zerocopy) >= 5);
 	env_close(env);
 }
 

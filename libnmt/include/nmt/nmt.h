@@ -662,7 +662,7 @@ struct nmt_stats {
 	uint64_t pool_held;            /* of it, held by streams now */
 	uint64_t pool_reserved;        /* reserves of all streams */
 	uint64_t stream_memory;        /* bytes of library memory for the streams, without the pool */
-	uint64_t fallback_zerocopy;    /* streams that stopped asking for MSG_ZEROCOPY */
+	uint64_t fallback_zerocopy;    /* times a stream gave MSG_ZEROCOPY up, or was refused it */
 	uint64_t fallback_staging;     /* transfers staged because the CPU cannot touch the memory */
 	uint64_t fallback_path;        /* negotiated streams that did not get the best path */
 
