@@ -10,7 +10,7 @@ endif()
 # nmt_add_program(NAME SOURCES file... [NEEDS library...] [LIBS target...] [INCLUDES dir...])
 #
 # A program for people: linked with the shared library, sees nmt.h only, installed in bin.
-# NEEDS names libraries of NmtDeps.cmake (JSON XXHASH OPENSSL HWLOC); when one is missing the
+# NEEDS names libraries of NmtDeps.cmake (JSON XXHASH OPENSSL); when one is missing the
 # program is left out, with a message that names the package. Afterwards `if(TARGET NAME)` tells.
 function(nmt_add_program name)
 	cmake_parse_arguments(A "" "" "SOURCES;NEEDS;LIBS;INCLUDES" ${ARGN})

@@ -16,7 +16,7 @@
 # PROGRAM  runs a program that is there already (one program, several tests with other ARGS); may
 #          be a target of this tree, also one of nmt_add_program().
 # COMMAND  runs anything else, a script for instance; $<TARGET_FILE:x> works.
-# NEEDS    libraries of NmtDeps.cmake: JSON XXHASH OPENSSL HWLOC IBVERBS RDMACM; without them it is left out.
+# NEEDS    libraries of NmtDeps.cmake: JSON XXHASH OPENSSL IBVERBS RDMACM; without them it is left out.
 # TIMEOUT  default 60; five times as long under a sanitizer. A test over its time has failed.
 # LOCK     tests with the same word do not run at the same time. Use it only where needed.
 # NOT_UNDER  left out of builds with that sanitizer; say why beside it.
