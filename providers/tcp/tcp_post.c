@@ -6,6 +6,9 @@
 #include "tcp.h"
 
 #define POSTS_PER_CALL 64
+/* Bytes of a long post that are worth a wake-up, and the least that is worth a system call to say so. */
+#define LOWAT_MAX (128 << 10)
+#define LOWAT_MIN (16 << 10)
 
 enum post_state { POST_FREE, POST_WAITS, POST_DONE };
 
@@ -23,6 +26,7 @@ struct tcp_post {
 struct tcp_posts {
 	uint32_t head, next, tail, mask;
 	uint32_t ndone;
+	int lowat; /* SO_RCVLOWAT of the socket */
 	struct tcp_post ring[];
 };
 
@@ -40,6 +44,7 @@ static int posts_alloc(struct tcp_stream *ts)
 		return -ENOMEM;
 	ts->s->memory += (uint32_t)(sizeof(*ts->posts) + cap * sizeof(ts->posts->ring[0]));
 	ts->posts->mask = cap - 1;
+	ts->posts->lowat = 1;
 	return 0;
 }
 
@@ -111,6 +116,33 @@ static struct tcp_post *current(struct tcp_posts *p)
 	return p->next == p->tail ? NULL : at(p, p->next);
 }
 
+/* How many bytes have to be there before the application learns of any. */
+static int lowat_of(const struct tcp_post *post)
+{
+	size_t rest = post && !(post->opts & NMT_RECV_SOME) ? post->len - post->done : 1;
+
+	if (rest < LOWAT_MIN)
+		return 1;
+	return rest < LOWAT_MAX ? (int)rest : LOWAT_MAX;
+}
+
+/*
+ * Nothing more is to be had now: have the kernel wait for what the first post needs (socket(7), SO_RCVLOWAT),
+ * instead of waking this thread, at the sender's expense, for each segment. An end and an error wake
+ * it in any case. A mark that is too low costs wake-ups, so it is raised only when that gains much.
+ */
+static void set_lowat(struct tcp_stream *ts)
+{
+	struct tcp_posts *p = ts->posts;
+	int want = lowat_of(current(p));
+
+	if (want == p->lowat || (want > p->lowat && want / 2 < p->lowat))
+		return;
+	ts->s->stat.rx_syscalls++;
+	if (!setsockopt(ts->src.fd, SOL_SOCKET, SO_RCVLOWAT, &want, sizeof(want)))
+		p->lowat = want;
+}
+
 static void end_all(struct tcp_stream *ts, int status, uint32_t ev_flags)
 {
 	struct tcp_post *post;
@@ -121,8 +153,10 @@ static void end_all(struct tcp_stream *ts, int status, uint32_t ev_flags)
 
 void nmti_tcp_posts_end(struct tcp_stream *ts, int status)
 {
-	if (ts->posts)
-		end_all(ts, status, status ? 0 : NMT_EVF_EOF);
+	if (!ts->posts)
+		return;
+	end_all(ts, status, status ? 0 : NMT_EVF_EOF);
+	set_lowat(ts);
 }
 
 int nmti_tcp_recv_cancel(struct nmt_stream *s, uint64_t cookie)
@@ -139,6 +173,8 @@ int nmti_tcp_recv_cancel(struct nmt_stream *s, uint64_t cookie)
 		finish(ts, post, -ECANCELED, 0);
 		found = 1;
 	}
+	if (found)
+		set_lowat(ts);
 	if (found && s->rx_ready)
 		nmti_tell(s);
 	return found ? 0 : -ENOENT;
@@ -336,7 +372,8 @@ static ssize_t fill_record(struct tcp_stream *ts, struct tcp_post *post)
 	return r ? r : nmti_tcp_rx_end(ts);
 }
 
-bool nmti_tcp_posts_run(struct tcp_stream *ts, uint32_t budget)
+/* Fill posts with what is there. True: there is more to do. */
+static bool fill_all(struct tcp_stream *ts, uint32_t budget)
 {
 	struct nmt_stream *s = ts->s;
 	struct tcp_post *post;
@@ -362,6 +399,15 @@ bool nmti_tcp_posts_run(struct tcp_stream *ts, uint32_t budget)
 	if (s->rx_ready)
 		nmti_tell(s);
 	return false;
+}
+
+bool nmti_tcp_posts_run(struct tcp_stream *ts, uint32_t budget)
+{
+	bool more = fill_all(ts, budget);
+
+	if (!more && ts->posts && !ts->s->records)
+		set_lowat(ts);
+	return more;
 }
 
 int nmti_tcp_posts_reap(struct tcp_stream *ts, struct nmt_event *ev, int max)

@@ -400,6 +400,80 @@ static void test_close(void **state)
 	}
 }
 
+static int lowat(struct post *t)
+{
+	socklen_t len = sizeof(int);
+	int v;
+
+	assert_int_equal(getsockopt(tcp_of(t->s)->src.fd, SOL_SOCKET, SO_RCVLOWAT, &v, &len), 0);
+	return v;
+}
+
+/* Take what the peer has sent; nothing of it is an event. */
+static void settle(struct post *t, uint64_t done)
+{
+	while (t->s->stat.rx_bytes < done)
+		unit_poll(&t->u, UNIT_MS);
+}
+
+/* A long post is not woken for each segment, and is when its last byte is there. */
+static void test_lowat(void **state)
+{
+	struct post t;
+
+	(void)state;
+	open_post(&t);
+	put(&t, 0, 300000, 0, 1);
+	feed(&t, 0, 1000);
+	settle(&t, 1000);
+	assert_int_equal(lowat(&t), 131072);
+	feed(&t, 1000, 200000);
+	settle(&t, 150000);
+	feed(&t, 201000, 99000);
+	received(&t, 1, 0, 300000);
+	assert_int_equal(lowat(&t), 1);
+	unit_check(t.mem, 300000, 0);
+	close_post(&t);
+}
+
+/* Bytes below the mark are not lost to what comes after the post. */
+static void test_lowat_cancel(void **state)
+{
+	uint8_t buf[2000];
+	struct post t;
+
+	(void)state;
+	open_post(&t);
+	put(&t, 0, SIZE, 0, 1);
+	feed(&t, 0, 1000);
+	settle(&t, 1000);
+	feed(&t, 1000, 2000);
+	assert_int_equal(nmt_poll(t.u.dom, t.u.ev, 1, 20 * UNIT_MS), 0);
+	assert_int_equal(t.s->stat.rx_bytes, 1000);
+	assert_int_equal(nmt_recv_cancel(t.s, 1), 0);
+	received(&t, 1, -ECANCELED, 1000);
+	unit_take(&t.u, t.s, NMT_EV_READABLE);
+	assert_int_equal(nmt_recv(t.s, buf, sizeof(buf), 0), 2000);
+	unit_check(buf, 2000, 1000);
+	close_post(&t);
+}
+
+/* The end of the stream does not wait for the mark. */
+static void test_lowat_end(void **state)
+{
+	struct post t;
+
+	(void)state;
+	open_post(&t);
+	put(&t, 0, SIZE, 0, 1);
+	feed(&t, 0, 1000);
+	settle(&t, 1000);
+	feed(&t, 1000, 500);
+	shutdown(t.peer, SHUT_WR);
+	assert_true(received(&t, 1, 0, 1500).flags & NMT_EVF_EOF);
+	close_post(&t);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_order),	 cmocka_unit_test(test_pieces),
 	cmocka_unit_test(test_batched),	 cmocka_unit_test(test_some),
@@ -408,6 +482,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_cancel_makes_room), cmocka_unit_test(test_random),
 	cmocka_unit_test(test_end),	 cmocka_unit_test(test_reset),
 	cmocka_unit_test(test_shutdown), cmocka_unit_test(test_close),
+	cmocka_unit_test(test_lowat),	 cmocka_unit_test(test_lowat_cancel),
+	cmocka_unit_test(test_lowat_end),
 };
 
 UNIT_MAIN(tests)
