@@ -8,7 +8,7 @@
  * endpoint that goes leaves a surplus, which the next one takes first. A receive says by its wr_id
  * which slot of which block it is; whose completion it is tells the number of the queue pair.
  *
- * The queue pair of a fence flushes no receives here. Its receive side is at its end when the adapter
+ * A queue pair in the error state flushes no receives here. Its receive side is at its end when the adapter
  * says that it took its last receive, or a while after the last request came back; then the
  * completion queue is polled empty once. Only then is the reservation given back: completions that
  * nobody polled are receives that are missing. A destroyed endpoint lives on as an orphan until then.
@@ -223,12 +223,18 @@ const uint8_t *nmti_verbs_srq_slot(struct nmti_rma_dev *dev, uint64_t wr_id)
 
 /* ---- end ---- */
 
+static void look_once(struct nmti_rma_ep *ep)
+{
+	if (nmti_list_empty(&ep->quitting))
+		nmti_list_add_tail(&ep->quitting, &ep->dev->quitting);
+}
+
 /* The adapter adds nothing more for it. */
 static void no_more(struct nmti_rma_ep *ep)
 {
 	nmti_timer_cancel(ep->dev->pd->dom, &ep->timer);
 	ep->recv_end = VERBS_LAST;
-	nmti_list_add_tail(&ep->quitting, &ep->dev->quitting);
+	look_once(ep);
 }
 
 static void settled(struct nmti_timer *t)
@@ -248,12 +254,24 @@ bool nmti_verbs_srq_clean(struct nmti_rma_ep *ep)
 	return ep->recv_end == VERBS_CLEAN;
 }
 
+/* Where the queue pair broke by itself, a completion that is about tells better why. */
 void nmti_verbs_srq_last(struct nmti_rma_ep *ep)
 {
 	ep->last = true;
-	nmti_verbs_fail(ep, -ECONNRESET, "the queue pair is in the error state");
 	if (ep->recv_end == VERBS_SETTLING)
 		no_more(ep);
+	else if (ep->state < VERBS_FENCED)
+		look_once(ep);
+}
+
+static void looked(struct nmti_rma_ep *ep)
+{
+	if (ep->state < VERBS_FENCED) {
+		nmti_verbs_fail(ep, -ECONNRESET, "the queue pair is in the error state");
+		return;
+	}
+	ep->recv_end = VERBS_CLEAN;
+	nmti_verbs_drained(ep);
 }
 
 void nmti_verbs_srq_emptied(struct nmti_rma_dev *dev, const struct verbs_cq *cq)
@@ -267,8 +285,7 @@ void nmti_verbs_srq_emptied(struct nmti_rma_dev *dev, const struct verbs_cq *cq)
 		if (ep->cq != cq)
 			continue;
 		nmti_list_del(&ep->quitting);
-		ep->recv_end = VERBS_CLEAN;
-		nmti_verbs_drained(ep);
+		looked(ep);
 	}
 }
 
