@@ -90,6 +90,7 @@ struct verbs_port {
 struct verbs_cq {
 	struct ibv_cq *cq;
 	uint32_t size;
+	uint32_t shared;   /* entries that receives of shared queues may fill */
 	uint32_t reserved; /* entries that endpoints may fill */
 	uint32_t stale;    /* entries at most that destroyed endpoints have left */
 	unsigned int unacked;
@@ -99,6 +100,7 @@ struct verbs_cq {
 /* A shared receive queue, and the buffers of its receives. */
 struct verbs_srq {
 	struct ibv_srq *srq;
+	struct verbs_cq *cq; /* of all its endpoints, with an entry for each slot */
 	uint32_t size;     /* slots */
 	uint32_t reserved; /* of endpoints */
 	uint32_t posted;   /* at the adapter, or completions that were not looked at yet */
@@ -358,7 +360,9 @@ void nmti_verbs_kick(struct nmti_rma_ep *ep);
 void nmti_verbs_mark(struct nmti_rma_ep *ep); /* post what completes last, in a fenced queue */
 
 /* verbs_cq.c */
-int nmti_verbs_cq_take(struct nmti_rma_ep *ep, uint32_t entries);
+struct verbs_cq *nmti_verbs_cq_find(struct nmti_rma_dev *dev, uint32_t entries); /* NULL: none */
+bool nmti_verbs_cq_room(const struct verbs_cq *cq, uint32_t entries);
+void nmti_verbs_cq_take(struct nmti_rma_ep *ep, struct verbs_cq *cq, uint32_t entries);
 void nmti_verbs_cq_give(struct nmti_rma_ep *ep);
 void nmti_verbs_cqs_free(struct nmti_rma_dev *dev);
 int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max);

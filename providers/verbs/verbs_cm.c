@@ -615,7 +615,7 @@ static int begin_anew(struct nmti_rma_ep *ep)
 	nmti_verbs_cm_end(ep);
 	ep->state = VERBS_EXPECTING;
 	nmti_verbs_qp_free(ep);
-	if (ep->cq->reserved + ep->cq->stale > ep->cq->size)
+	if (!nmti_verbs_cq_room(ep->cq, 0))
 		return -ENOMEM;
 	return nmti_verbs_qp_new(ep);
 }
