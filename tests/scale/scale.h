@@ -27,6 +27,7 @@ struct options {
 	bool records, storm;
 	unsigned int streams; /* open at the same time */
 	unsigned int seconds; /* storm: how long new streams are opened */
+	uint64_t memory_max;  /* crowd: bytes of library memory of an idle stream; 0: any */
 	uint64_t seed;
 };
 
