@@ -435,12 +435,18 @@ static void on_address(struct nmti_rma_ep *ep)
 		attempt_failed(ep, -errno, "rdma_resolve_route");
 }
 
+/* An event of a failure does not always say why. */
+static int why_failed(int status)
+{
+	return status < 0 ? status : -EHOSTUNREACH;
+}
+
 static void on_no_address(struct nmti_rma_ep *ep, int status)
 {
 	bool again = status == -ETIMEDOUT && ep->addr_ms < ADDR_LAST_MS;
 
 	if (!again || (status = find_peer(ep, 2 * ep->addr_ms)))
-		attempt_failed(ep, status < 0 ? status : -EHOSTUNREACH, "rdma_resolve_addr");
+		attempt_failed(ep, why_failed(status), "rdma_resolve_addr");
 }
 
 static void on_route(struct nmti_rma_ep *ep)
@@ -711,10 +717,8 @@ static void keep(struct cm_event *e, const struct rdma_cm_event *ev)
 /* The handshake broke down, or did not come to its end. */
 static void on_cm_error(struct nmti_rma_ep *ep, const struct cm_event *e)
 {
-	int status = e->status < 0 ? e->status : -EHOSTUNREACH;
-
 	if (ep->state == VERBS_CONNECTING)
-		attempt_failed(ep, status, rdma_event_str(e->type));
+		attempt_failed(ep, why_failed(e->status), rdma_event_str(e->type));
 	else if (ep->state == VERBS_UP)
 		nmti_verbs_fail(ep, -ECONNRESET, "the peer gave the connection up");
 	else if (ep->state == VERBS_ACCEPTED && begin_anew(ep))
