@@ -117,6 +117,7 @@ static int crowd(struct client *cl, int64_t began)
 		if (now_ns() > limit) {
 			side_fail(&cl->side, 0, "time is over with %u streams open (%u connected)",
 				  cl->side.open, cl->nwaiting);
+			side_stuck(&cl->side);
 			return -ETIMEDOUT;
 		}
 	}
@@ -136,6 +137,7 @@ static int storm(struct client *cl, int64_t began)
 			ret = side_turn(&cl->side, 50 * MS);
 		if (now_ns() > limit) {
 			side_fail(&cl->side, 0, "%u streams never ended", cl->side.open);
+			side_stuck(&cl->side);
 			return -ETIMEDOUT;
 		}
 	}
