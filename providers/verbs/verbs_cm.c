@@ -40,7 +40,6 @@
 #define ATTEMPT INT64_C(1000000000)  /* patience with the first; each further one gets twice as much */
 #define AGAIN INT64_C(50000000)      /* after a refusal or a failure, before the next */
 #define PATIENCE INT64_C(2000000000) /* how long our connect may overtake the peer's expect */
-#define PARK INT64_C(2000000000)     /* until when a port that is down would have been heard of */
 #define RNR_RETRIES 6                /* finite: a peer without receives broke its credits */
 #define RNR_TIMER 14                 /* 1 ms */
 
@@ -280,54 +279,6 @@ static int to_rts(struct nmti_rma_ep *ep)
 
 /* ---- both sides ---- */
 
-static bool park(struct nmti_rma_dev *dev, struct rdma_cm_id *id)
-{
-	uint32_t cap = dev->parked_cap ? dev->parked_cap * 2 : 16;
-	struct rdma_cm_id **list;
-
-	if (dev->nparked == dev->parked_cap) {
-		list = realloc(dev->parked, cap * sizeof(*list));
-		if (!list)
-			return false;
-		dev->parked = list;
-		dev->parked_cap = cap;
-	}
-	id->context = dev; /* what it still hears is nobody's */
-	nmti_timer_set(dev->pd->dom, &dev->park_timer, nmti_now() + PARK);
-	dev->parked[dev->nparked++] = id;
-	return true;
-}
-
-void nmti_verbs_cm_unpark(struct nmti_rma_dev *dev)
-{
-	while (dev->nparked)
-		rdma_destroy_id(dev->parked[--dev->nparked]);
-}
-
-/*
- * The end of an id tells the peer. With the port down that reaches nobody, and on SoftRoCE a message
- * that cannot go out breaks the management queue pair of the whole device, for good. A path is often
- * known to be lost before the port is known to be down (the kernel takes up to a second). So the id
- * of a path that was lost waits: for a port that comes up, for another connection, or for so long
- * that the port would have been heard of.
- */
-void nmti_verbs_cm_end(struct nmti_rma_ep *ep)
-{
-	bool lost = ep->connected && (ep->failed || ep->state >= VERBS_FENCED);
-
-	if (ep->id && !((lost || ep->dev->port_down) && park(ep->dev, ep->id)))
-		rdma_destroy_id(ep->id);
-	ep->id = NULL;
-}
-
-void nmti_verbs_cm_late(struct nmti_timer *t)
-{
-	struct nmti_rma_dev *dev = nmti_container(t, struct nmti_rma_dev, park_timer);
-
-	if (!dev->port_down)
-		nmti_verbs_cm_unpark(dev);
-}
-
 void nmti_verbs_established(struct nmti_rma_ep *ep)
 {
 	char peer[NMT_ADDR_MAX] = "?";
@@ -462,8 +413,8 @@ static void on_route(struct nmti_rma_ep *ep)
 	memcpy(request + 4, ep->token, NMTI_RMA_TOKEN);
 	if (rc)
 		nmti_verbs_fail(ep, rc, "queue pair to INIT: %s", strerror(-rc));
-	else if (!nmti_verbs_carrier(ep->dev, ep->from)) /* what cannot go out: see above */
-		attempt_failed(ep, -ENETDOWN, "no carrier");
+	else if (!nmti_verbs_sends(ep->dev, ep->from)) /* what cannot go out: verbs_park.c */
+		attempt_failed(ep, -ENETDOWN, "no carrier, or the interface is not running");
 	else if (rdma_connect(ep->id, &param))
 		attempt_failed(ep, -errno, "rdma_connect");
 	else
