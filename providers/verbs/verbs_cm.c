@@ -236,6 +236,12 @@ static void tune_path(struct nmti_rma_ep *ep, struct ibv_qp_attr *attr)
 		attr->ah_attr.grh.flow_label = flow_label(ep);
 }
 
+/* -ENOTCONN: the attempt is over, which an event tells, or told. */
+static int cm_error(void)
+{
+	return errno == EINVAL ? -ENOTCONN : -errno;
+}
+
 /* What librdmacm knows of a state, with our own say in it. */
 static int move(struct nmti_rma_ep *ep, enum ibv_qp_state state)
 {
@@ -243,7 +249,7 @@ static int move(struct nmti_rma_ep *ep, enum ibv_qp_state state)
 	int mask = 0;
 
 	if (rdma_init_qp_attr(ep->id, &attr, &mask))
-		return -errno;
+		return cm_error();
 	mask &= ~0xe00000; /* of the kernel alone */
 	if (state == IBV_QPS_INIT)
 		attr.qp_access_flags = IBV_ACCESS_REMOTE_WRITE;
@@ -562,27 +568,39 @@ static int answer(struct nmti_rma_ep *ep)
 		rc = to_rts(ep);
 	data[1] = ep->mtu;
 	if (!rc && rdma_accept(ep->id, &param))
-		rc = -errno;
+		rc = cm_error();
 	return rc;
 }
 
-/* The peer tries again: its earlier attempt is void. The queue must have room for both. */
-static int begin_anew(struct nmti_rma_ep *ep)
+/* An attempt of the peer is void: it tries again. */
+static void expect_another(struct nmti_rma_ep *ep)
 {
 	nmti_verbs_cm_end(ep);
 	ep->state = VERBS_EXPECTING;
 	nmti_verbs_qp_free(ep);
-	if (!nmti_verbs_cq_room(ep->cq, 0))
-		return -ENOMEM;
-	return nmti_verbs_qp_new(ep);
+}
+
+/* -EAGAIN: the completion queue has room when what the last queue pair left there was polled. */
+static int qp_ready(struct nmti_rma_ep *ep)
+{
+	if (ep->qp)
+		return 0;
+	return nmti_verbs_cq_room(ep->cq, 0) ? nmti_verbs_qp_new(ep) : -EAGAIN;
 }
 
 static void accept_from(struct nmti_rma_ep *ep, struct rdma_cm_id *id, struct rdma_cm_id *listener,
 			int mtu)
 {
 	struct nmti_rma_dev *dev = ep->dev;
-	int rc = ep->id ? begin_anew(ep) : 0;
+	int rc;
 
+	if (ep->id)
+		expect_another(ep);
+	rc = qp_ready(ep);
+	if (rc == -EAGAIN) {
+		refuse(dev, id, UNEXPECTED);
+		return;
+	}
 	ep->id = id;
 	id->context = ep;
 	ep->from = addr_of(dev, listener);
@@ -590,7 +608,9 @@ static void accept_from(struct nmti_rma_ep *ep, struct rdma_cm_id *id, struct rd
 	ep->mtu = (uint8_t)(mtu < own_mtu(dev) ? mtu : own_mtu(dev));
 	if (!rc)
 		rc = answer(ep);
-	if (rc)
+	if (rc == -ENOTCONN) /* the peer's patience was over before this side looked */
+		expect_another(ep);
+	else if (rc)
 		nmti_verbs_fail(ep, rc, "answering the peer: %s", strerror(-rc));
 	else
 		ep->state = VERBS_ACCEPTED;
@@ -672,8 +692,8 @@ static void on_cm_error(struct nmti_rma_ep *ep, const struct cm_event *e)
 		attempt_failed(ep, why_failed(e->status), rdma_event_str(e->type));
 	else if (ep->state == VERBS_UP)
 		nmti_verbs_fail(ep, -ECONNRESET, "the peer gave the connection up");
-	else if (ep->state == VERBS_ACCEPTED && begin_anew(ep))
-		nmti_verbs_fail(ep, -ENOMEM, "no new queue pair");
+	else if (ep->state == VERBS_ACCEPTED)
+		expect_another(ep);
 }
 
 static void on_ep_event(struct nmti_rma_ep *ep, const struct cm_event *e)

@@ -411,6 +411,21 @@ static void test_nowhere(void **state)
 	end_destroy(&x);
 }
 
+/* The side that expects looks so late that the first attempts are over. */
+static void test_looks_late(void **state)
+{
+	struct nmti_rma_ep_attr attr = rig_attr(&x, NULL), peer = attr;
+
+	(void)state;
+	assert_int_equal(end_expect(&y, &b, &peer), 0);
+	assert_int_equal(end_connect(&x, &a, &b, &attr), 0);
+	RIG_FOR(&a, NULL, 3500 * MS);
+	assert_int_equal(x.connected + x.failed, 0);
+	RIG_UNTIL(&a, &b, RIG_LIMIT, x.failed || y.failed || (x.connected && y.connected));
+	assert_int_equal(x.failed + y.failed, 0);
+	ends_part(&x, &y);
+}
+
 static void test_nobody_comes(void **state)
 {
 	struct nmti_rma_ep_attr attr = rig_attr(&y, NULL);
@@ -600,6 +615,7 @@ int main(int argc, char **argv)
 		TEST(test_lossy),
 		TEST(test_nowhere),
 		TEST(test_nobody_comes),
+		TEST(test_looks_late),
 		TEST(test_link),
 		TEST(test_link_in_handshake),
 		TEST(test_not_running),
