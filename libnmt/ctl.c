@@ -229,11 +229,15 @@ int nmti_ctl_open(struct nmt_stream *s, int fd, const void *bytes, size_t len)
 	return rc;
 }
 
+/*
+ * A peer that closed its socket may have said before that it is done, and that was not read yet. So
+ * its end is found by reading, behind what it said; that the socket has it is an event to come.
+ */
 static void ctl_send(struct nmti_ctl *c, const void *msg, int len, int flags)
 {
 	int rc = c->src.fd >= 0 ? nmti_msg_send(c->src.fd, msg, len, flags) : 0;
 
-	if (rc)
+	if (rc && rc != -EPIPE && rc != -ECONNRESET)
 		ctl_lost(c, rc);
 }
 

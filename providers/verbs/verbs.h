@@ -8,6 +8,7 @@
  * verbs_opt.c   knobs, from the environment
  * verbs_dev.c   opening and closing a device, its listeners, its limits
  * verbs_cm.c    set-up of a connection: address, route, token, queue pair states
+ * verbs_park.c  ids of connections that end while the cable is out
  * verbs_ep.c    life of an endpoint: queue pair, receives, fence, destroy
  * verbs_tx.c    posting: chains, signalling, messages
  * verbs_cq.c    completion queues: capacity, polling, arming, errors in words
@@ -90,6 +91,7 @@ struct verbs_port {
 struct verbs_cq {
 	struct ibv_cq *cq;
 	uint32_t size;
+	uint32_t shared;   /* entries that receives of shared queues may fill */
 	uint32_t reserved; /* entries that endpoints may fill */
 	uint32_t stale;    /* entries at most that destroyed endpoints have left */
 	unsigned int unacked;
@@ -99,6 +101,7 @@ struct verbs_cq {
 /* A shared receive queue, and the buffers of its receives. */
 struct verbs_srq {
 	struct ibv_srq *srq;
+	struct verbs_cq *cq; /* of all its endpoints, with an entry for each slot */
 	uint32_t size;     /* slots */
 	uint32_t reserved; /* of endpoints */
 	uint32_t posted;   /* at the adapter, or completions that were not looked at yet */
@@ -300,8 +303,11 @@ void nmti_verbs_options(struct nmt_ctx *ctx, struct verbs_opt *opt);
 int nmti_verbs_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_limits *limits,
 		    struct nmti_rma_dev **dev);
 void nmti_verbs_close(struct nmti_rma_dev *dev);
-/* Whether the interface of an address has its cable, which the port may tell a second later. */
-bool nmti_verbs_carrier(const struct nmti_rma_dev *dev, const struct verbs_addr *addr);
+/*
+ * Whether the interface of an address lets packets out: it has its cable, which the port may tell a
+ * second later, and the kernel calls it running.
+ */
+bool nmti_verbs_sends(const struct nmti_rma_dev *dev, const struct verbs_addr *addr);
 /*
  * The adapter is gone: every endpoint fails. Everything of the context is given back when they have
  * drained and are destroyed, or soon: what arrived until then the peer takes for delivered.
@@ -324,10 +330,13 @@ int nmti_verbs_expect(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *a
 		      struct nmti_rma_ep **ep);
 void nmti_verbs_cm_ready(struct nmti_source *src, uint32_t events);
 int nmti_verbs_cm_listen(struct nmti_rma_dev *dev, struct verbs_addr *addr);
+void nmti_verbs_established(struct nmti_rma_ep *ep);
+
+/* verbs_park.c */
 void nmti_verbs_cm_end(struct nmti_rma_ep *ep); /* drop the connection's id, tell the peer */
 void nmti_verbs_cm_unpark(struct nmti_rma_dev *dev);
 void nmti_verbs_cm_late(struct nmti_timer *t);
-void nmti_verbs_established(struct nmti_rma_ep *ep);
+void nmti_verbs_cm_up(struct nmti_rma_dev *dev); /* the port is */
 
 /* verbs_ep.c */
 int nmti_verbs_ep_new(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr,
@@ -358,7 +367,9 @@ void nmti_verbs_kick(struct nmti_rma_ep *ep);
 void nmti_verbs_mark(struct nmti_rma_ep *ep); /* post what completes last, in a fenced queue */
 
 /* verbs_cq.c */
-int nmti_verbs_cq_take(struct nmti_rma_ep *ep, uint32_t entries);
+struct verbs_cq *nmti_verbs_cq_find(struct nmti_rma_dev *dev, uint32_t entries); /* NULL: none */
+bool nmti_verbs_cq_room(const struct verbs_cq *cq, uint32_t entries);
+void nmti_verbs_cq_take(struct nmti_rma_ep *ep, struct verbs_cq *cq, uint32_t entries);
 void nmti_verbs_cq_give(struct nmti_rma_ep *ep);
 void nmti_verbs_cqs_free(struct nmti_rma_dev *dev);
 int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max);

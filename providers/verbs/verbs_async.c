@@ -25,7 +25,7 @@ static void port_up(struct nmti_rma_dev *dev)
 {
 	nmti_log(dev->pd->ctx, NMT_LOG_INFO, "verbs: %s: the port is up", dev->port.name);
 	dev->port_down = false;
-	nmti_verbs_cm_unpark(dev);
+	nmti_verbs_cm_up(dev);
 }
 
 static void on_event(struct nmti_rma_dev *dev, const struct ibv_async_event *ev,

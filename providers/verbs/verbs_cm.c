@@ -40,7 +40,6 @@
 #define ATTEMPT INT64_C(1000000000)  /* patience with the first; each further one gets twice as much */
 #define AGAIN INT64_C(50000000)      /* after a refusal or a failure, before the next */
 #define PATIENCE INT64_C(2000000000) /* how long our connect may overtake the peer's expect */
-#define PARK INT64_C(2000000000)     /* until when a port that is down would have been heard of */
 #define RNR_RETRIES 6                /* finite: a peer without receives broke its credits */
 #define RNR_TIMER 14                 /* 1 ms */
 
@@ -237,6 +236,12 @@ static void tune_path(struct nmti_rma_ep *ep, struct ibv_qp_attr *attr)
 		attr->ah_attr.grh.flow_label = flow_label(ep);
 }
 
+/* -ENOTCONN: the attempt is over, which an event tells, or told. */
+static int cm_error(void)
+{
+	return errno == EINVAL ? -ENOTCONN : -errno;
+}
+
 /* What librdmacm knows of a state, with our own say in it. */
 static int move(struct nmti_rma_ep *ep, enum ibv_qp_state state)
 {
@@ -244,7 +249,7 @@ static int move(struct nmti_rma_ep *ep, enum ibv_qp_state state)
 	int mask = 0;
 
 	if (rdma_init_qp_attr(ep->id, &attr, &mask))
-		return -errno;
+		return cm_error();
 	mask &= ~0xe00000; /* of the kernel alone */
 	if (state == IBV_QPS_INIT)
 		attr.qp_access_flags = IBV_ACCESS_REMOTE_WRITE;
@@ -279,54 +284,6 @@ static int to_rts(struct nmti_rma_ep *ep)
 }
 
 /* ---- both sides ---- */
-
-static bool park(struct nmti_rma_dev *dev, struct rdma_cm_id *id)
-{
-	uint32_t cap = dev->parked_cap ? dev->parked_cap * 2 : 16;
-	struct rdma_cm_id **list;
-
-	if (dev->nparked == dev->parked_cap) {
-		list = realloc(dev->parked, cap * sizeof(*list));
-		if (!list)
-			return false;
-		dev->parked = list;
-		dev->parked_cap = cap;
-	}
-	id->context = dev; /* what it still hears is nobody's */
-	nmti_timer_set(dev->pd->dom, &dev->park_timer, nmti_now() + PARK);
-	dev->parked[dev->nparked++] = id;
-	return true;
-}
-
-void nmti_verbs_cm_unpark(struct nmti_rma_dev *dev)
-{
-	while (dev->nparked)
-		rdma_destroy_id(dev->parked[--dev->nparked]);
-}
-
-/*
- * The end of an id tells the peer. With the port down that reaches nobody, and on SoftRoCE a message
- * that cannot go out breaks the management queue pair of the whole device, for good. A path is often
- * known to be lost before the port is known to be down (the kernel takes up to a second). So the id
- * of a path that was lost waits: for a port that comes up, for another connection, or for so long
- * that the port would have been heard of.
- */
-void nmti_verbs_cm_end(struct nmti_rma_ep *ep)
-{
-	bool lost = ep->connected && (ep->failed || ep->state >= VERBS_FENCED);
-
-	if (ep->id && !((lost || ep->dev->port_down) && park(ep->dev, ep->id)))
-		rdma_destroy_id(ep->id);
-	ep->id = NULL;
-}
-
-void nmti_verbs_cm_late(struct nmti_timer *t)
-{
-	struct nmti_rma_dev *dev = nmti_container(t, struct nmti_rma_dev, park_timer);
-
-	if (!dev->port_down)
-		nmti_verbs_cm_unpark(dev);
-}
 
 void nmti_verbs_established(struct nmti_rma_ep *ep)
 {
@@ -435,12 +392,18 @@ static void on_address(struct nmti_rma_ep *ep)
 		attempt_failed(ep, -errno, "rdma_resolve_route");
 }
 
+/* An event of a failure does not always say why. */
+static int why_failed(int status)
+{
+	return status < 0 ? status : -EHOSTUNREACH;
+}
+
 static void on_no_address(struct nmti_rma_ep *ep, int status)
 {
 	bool again = status == -ETIMEDOUT && ep->addr_ms < ADDR_LAST_MS;
 
 	if (!again || (status = find_peer(ep, 2 * ep->addr_ms)))
-		attempt_failed(ep, status < 0 ? status : -EHOSTUNREACH, "rdma_resolve_addr");
+		attempt_failed(ep, why_failed(status), "rdma_resolve_addr");
 }
 
 static void on_route(struct nmti_rma_ep *ep)
@@ -456,8 +419,8 @@ static void on_route(struct nmti_rma_ep *ep)
 	memcpy(request + 4, ep->token, NMTI_RMA_TOKEN);
 	if (rc)
 		nmti_verbs_fail(ep, rc, "queue pair to INIT: %s", strerror(-rc));
-	else if (!nmti_verbs_carrier(ep->dev, ep->from)) /* what cannot go out: see above */
-		attempt_failed(ep, -ENETDOWN, "no carrier");
+	else if (!nmti_verbs_sends(ep->dev, ep->from)) /* what cannot go out: verbs_park.c */
+		attempt_failed(ep, -ENETDOWN, "no carrier, or the interface is not running");
 	else if (rdma_connect(ep->id, &param))
 		attempt_failed(ep, -errno, "rdma_connect");
 	else
@@ -605,27 +568,39 @@ static int answer(struct nmti_rma_ep *ep)
 		rc = to_rts(ep);
 	data[1] = ep->mtu;
 	if (!rc && rdma_accept(ep->id, &param))
-		rc = -errno;
+		rc = cm_error();
 	return rc;
 }
 
-/* The peer tries again: its earlier attempt is void. The queue must have room for both. */
-static int begin_anew(struct nmti_rma_ep *ep)
+/* An attempt of the peer is void: it tries again. */
+static void expect_another(struct nmti_rma_ep *ep)
 {
 	nmti_verbs_cm_end(ep);
 	ep->state = VERBS_EXPECTING;
 	nmti_verbs_qp_free(ep);
-	if (ep->cq->reserved + ep->cq->stale > ep->cq->size)
-		return -ENOMEM;
-	return nmti_verbs_qp_new(ep);
+}
+
+/* -EAGAIN: the completion queue has room when what the last queue pair left there was polled. */
+static int qp_ready(struct nmti_rma_ep *ep)
+{
+	if (ep->qp)
+		return 0;
+	return nmti_verbs_cq_room(ep->cq, 0) ? nmti_verbs_qp_new(ep) : -EAGAIN;
 }
 
 static void accept_from(struct nmti_rma_ep *ep, struct rdma_cm_id *id, struct rdma_cm_id *listener,
 			int mtu)
 {
 	struct nmti_rma_dev *dev = ep->dev;
-	int rc = ep->id ? begin_anew(ep) : 0;
+	int rc;
 
+	if (ep->id)
+		expect_another(ep);
+	rc = qp_ready(ep);
+	if (rc == -EAGAIN) {
+		refuse(dev, id, UNEXPECTED);
+		return;
+	}
 	ep->id = id;
 	id->context = ep;
 	ep->from = addr_of(dev, listener);
@@ -633,7 +608,9 @@ static void accept_from(struct nmti_rma_ep *ep, struct rdma_cm_id *id, struct rd
 	ep->mtu = (uint8_t)(mtu < own_mtu(dev) ? mtu : own_mtu(dev));
 	if (!rc)
 		rc = answer(ep);
-	if (rc)
+	if (rc == -ENOTCONN) /* the peer's patience was over before this side looked */
+		expect_another(ep);
+	else if (rc)
 		nmti_verbs_fail(ep, rc, "answering the peer: %s", strerror(-rc));
 	else
 		ep->state = VERBS_ACCEPTED;
@@ -711,14 +688,12 @@ static void keep(struct cm_event *e, const struct rdma_cm_event *ev)
 /* The handshake broke down, or did not come to its end. */
 static void on_cm_error(struct nmti_rma_ep *ep, const struct cm_event *e)
 {
-	int status = e->status < 0 ? e->status : -EHOSTUNREACH;
-
 	if (ep->state == VERBS_CONNECTING)
-		attempt_failed(ep, status, rdma_event_str(e->type));
+		attempt_failed(ep, why_failed(e->status), rdma_event_str(e->type));
 	else if (ep->state == VERBS_UP)
 		nmti_verbs_fail(ep, -ECONNRESET, "the peer gave the connection up");
-	else if (ep->state == VERBS_ACCEPTED && begin_anew(ep))
-		nmti_verbs_fail(ep, -ENOMEM, "no new queue pair");
+	else if (ep->state == VERBS_ACCEPTED)
+		expect_another(ep);
 }
 
 static void on_ep_event(struct nmti_rma_ep *ep, const struct cm_event *e)

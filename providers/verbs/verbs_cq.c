@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Completion queues. An endpoint reserves an entry for each receive and request that it can have
- * with the adapter, so that no queue overruns; when one is full, a further one is made. All of a
- * device report to one channel, which is the source that wakes the domain.
+ * with the adapter, and a shared receive queue one for each of its slots, whoever takes them: so no
+ * queue overruns, whatever peers do. When one is full, a further one is made. All of a device report
+ * to one channel, which is the source that wakes the domain.
  *
  * Receives are posted again before poll returns, so the peer's credit and the slot come back
  * together. That is why messages are copied out.
@@ -15,18 +16,18 @@
 
 /* ---- capacity ---- */
 
-static bool has_room(const struct verbs_cq *cq, uint32_t entries)
+bool nmti_verbs_cq_room(const struct verbs_cq *cq, uint32_t entries)
 {
-	return cq->cq && cq->size >= (uint64_t)cq->reserved + cq->stale + entries;
+	return cq->cq && cq->size >= (uint64_t)cq->shared + cq->reserved + cq->stale + entries;
 }
 
-static int cq_new(struct nmti_rma_dev *dev, uint32_t entries)
+static struct verbs_cq *cq_new(struct nmti_rma_dev *dev, uint32_t entries)
 {
 	uint32_t most = (uint32_t)dev->port.attr.max_cqe, size;
 	struct verbs_cq *cq = &dev->cqs[dev->ncqs];
 
 	if (dev->ncqs == VERBS_CQS || entries > most)
-		return -ENOMEM;
+		return NULL;
 	size = dev->ncqs < 16 ? VERBS_CQ_FIRST << dev->ncqs : most;
 	size = size < entries ? entries : size > most ? most : size;
 	memset(cq, 0, sizeof(*cq));
@@ -35,30 +36,26 @@ static int cq_new(struct nmti_rma_dev *dev, uint32_t entries)
 		nmti_log(dev->pd->ctx, NMT_LOG_ERROR,
 			 "verbs: %s: completion queue of %u entries: %s", dev->port.name, size,
 			 strerror(errno));
-		return -ENOMEM;
+		return NULL;
 	}
 	cq->size = size; /* it may have more, which is not needed */
 	dev->ncqs++;
-	return 0;
+	return cq;
 }
 
-int nmti_verbs_cq_take(struct nmti_rma_ep *ep, uint32_t entries)
+struct verbs_cq *nmti_verbs_cq_find(struct nmti_rma_dev *dev, uint32_t entries)
 {
-	struct nmti_rma_dev *dev = ep->dev;
-	uint32_t i = 0;
-	int rc;
+	for (uint32_t i = 0; i < dev->ncqs; i++)
+		if (nmti_verbs_cq_room(&dev->cqs[i], entries))
+			return &dev->cqs[i];
+	return cq_new(dev, entries);
+}
 
-	while (i < dev->ncqs && !has_room(&dev->cqs[i], entries))
-		i++;
-	if (i == dev->ncqs) {
-		rc = cq_new(dev, entries);
-		if (rc)
-			return rc;
-	}
-	ep->cq = &dev->cqs[i];
+void nmti_verbs_cq_take(struct nmti_rma_ep *ep, struct verbs_cq *cq, uint32_t entries)
+{
+	ep->cq = cq;
 	ep->cq_share = entries;
-	ep->cq->reserved += entries;
-	return 0;
+	cq->reserved += entries;
 }
 
 void nmti_verbs_cq_give(struct nmti_rma_ep *ep)

@@ -222,12 +222,16 @@ int nmti_verbs_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_
 	return 0;
 }
 
-bool nmti_verbs_carrier(const struct nmti_rma_dev *dev, const struct verbs_addr *addr)
+/* The carrier goes at once with a cable; RUNNING comes back when the kernel takes packets again. */
+bool nmti_verbs_sends(const struct nmti_rma_dev *dev, const struct verbs_addr *addr)
 {
 	struct ethtool_value value = { .cmd = ETHTOOL_GLINK };
-	struct ifreq req = { .ifr_data = (void *)&value };
+	struct ifreq req = { 0 };
 
 	memcpy(req.ifr_name, addr->netdev, sizeof(req.ifr_name));
+	if (!ioctl(dev->sock, SIOCGIFFLAGS, &req) && !(req.ifr_flags & IFF_RUNNING))
+		return false;
+	req.ifr_data = (void *)&value;
 	return ioctl(dev->sock, SIOCETHTOOL, &req) || value.data;
 }
 

@@ -164,6 +164,22 @@ static void ep_init(struct nmti_rma_ep *ep, struct nmti_rma_dev *dev,
 	ep->index = VERBS_EPS;
 }
 
+/* Where its receives are, and its completions. */
+static int queues_take(struct nmti_rma_ep *ep)
+{
+	uint32_t entries = ep->slots + ep->depth + 1;
+	struct verbs_cq *cq;
+
+	nmti_verbs_srq_take(ep);
+	if (ep->srq)
+		return 0;
+	cq = nmti_verbs_cq_find(ep->dev, entries);
+	if (!cq)
+		return -ENOMEM;
+	nmti_verbs_cq_take(ep, cq, entries);
+	return 0;
+}
+
 int nmti_verbs_ep_new(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr,
 		      struct nmti_rma_ep **out)
 {
@@ -180,11 +196,9 @@ int nmti_verbs_ep_new(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *a
 	ep_init(ep, dev, attr);
 	rc = slot_take(ep);
 	if (!rc)
-		rc = nmti_verbs_cq_take(ep, ep->slots + ep->depth + 1);
-	if (!rc) {
-		nmti_verbs_srq_take(ep);
+		rc = queues_take(ep);
+	if (!rc)
 		rc = msgs_new(ep, attr);
-	}
 	if (!rc)
 		rc = nmti_verbs_qp_new(ep);
 	if (rc) {
@@ -222,13 +236,11 @@ int nmti_verbs_qp_new(struct nmti_rma_ep *ep)
 /* What it had with the adapter and was not polled yet may still lie in the completion queue. */
 void nmti_verbs_qp_free(struct nmti_rma_ep *ep)
 {
-	uint32_t receives = !ep->srq ? ep->posted : ep->recv_end == VERBS_CLEAN ? 0 : ep->slots;
-
 	if (!ep->qp)
 		return;
 	if (ep->srq)
 		nmti_verbs_srq_remove(ep);
-	ep->cq->stale += receives + (uint32_t)(ep->rung - ep->done) + ep->marked;
+	ep->cq->stale += ep->posted + (uint32_t)(ep->rung - ep->done) + ep->marked;
 	ibv_destroy_qp(ep->qp);
 	ep->qp = NULL;
 	ep->posted = 0;

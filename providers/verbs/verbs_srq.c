@@ -2,13 +2,14 @@
 /*
  * Receive queues that endpoints share, once a device has many of them. Each endpoint reserves its
  * slots in a block, which is never overcommitted; when one is full, a further one is made. So a
- * peer that keeps to its credits always finds a receive, however long nobody polls.
+ * peer that keeps to its credits always finds a receive, however long nobody polls. One that does not
+ * takes those of others in its block; the completion queue of the block has an entry for each.
  *
  * A block keeps POSTED receives at the adapter, and posts while these are fewer than RESERVED. An
  * endpoint that goes leaves a surplus, which the next one takes first. A receive says by its wr_id
  * which slot of which block it is; whose completion it is tells the number of the queue pair.
  *
- * The queue pair of a fence flushes no receives here. Its receive side is at its end when the adapter
+ * A queue pair in the error state flushes no receives here. Its receive side is at its end when the adapter
  * says that it took its last receive, or a while after the last request came back; then the
  * completion queue is polled empty once. Only then is the reservation given back: completions that
  * nobody polled are receives that are missing. A destroyed endpoint lives on as an orphan until then.
@@ -27,6 +28,8 @@ static void block_free(struct verbs_srq *b)
 {
 	if (b->srq)
 		ibv_destroy_srq(b->srq);
+	if (b->cq)
+		b->cq->shared -= b->size;
 	if (b->mr)
 		ibv_dereg_mr(b->mr);
 	free(b->msgs);
@@ -40,10 +43,17 @@ void nmti_verbs_srqs_free(struct nmti_rma_dev *dev)
 		block_free(&dev->srqs[--dev->nsrqs]);
 }
 
+/* Entries for all receives of a block of SIZE, and for the requests of endpoints like EP in it. */
+static uint32_t cq_entries(const struct nmti_rma_ep *ep, uint32_t size)
+{
+	return size + size / ep->slots * (ep->depth + 1);
+}
+
 /* 0, or an errno. */
-static int block_make(struct nmti_rma_dev *dev, struct verbs_srq *b, uint32_t size)
+static int block_make(struct verbs_srq *b, const struct nmti_rma_ep *ep, uint32_t size)
 {
 	struct ibv_srq_init_attr attr = { .attr = { .max_wr = size, .max_sge = 1 } };
+	struct nmti_rma_dev *dev = ep->dev;
 
 	b->idle = malloc(size * sizeof(*b->idle));
 	b->msgs = malloc((size_t)size * VERBS_MSG_MAX);
@@ -56,25 +66,36 @@ static int block_make(struct nmti_rma_dev *dev, struct verbs_srq *b, uint32_t si
 	b->srq = ibv_create_srq(dev->ibpd, &attr);
 	if (!b->srq)
 		return errno;
+	b->cq = nmti_verbs_cq_find(dev, cq_entries(ep, size));
+	if (!b->cq)
+		return ENOMEM;
+	b->cq->shared += size;
 	b->size = size;
 	for (uint32_t i = 0; i < size; i++)
 		b->idle[i] = size - 1 - i;
 	return 0;
 }
 
+static uint32_t at_most(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 /* As large as its turn and the adapter say, or smaller when that does not fit. */
-static struct verbs_srq *block_new(struct nmti_rma_dev *dev, uint32_t slots)
+static struct verbs_srq *block_new(struct nmti_rma_dev *dev, const struct nmti_rma_ep *ep)
 {
 	uint32_t size = dev->nsrqs < 4 ? FIRST << dev->nsrqs : MOST;
-	uint32_t most = (uint32_t)dev->port.attr.max_srq_wr;
+	uint32_t eps = (uint32_t)dev->port.attr.max_cqe / (ep->slots + ep->depth + 1);
 	struct verbs_srq *b = &dev->srqs[dev->nsrqs];
 	int err = ENOMEM;
 
 	if (dev->nsrqs == VERBS_SRQS)
 		return NULL;
-	size = size > most ? most : size;
-	for (size = size < slots ? slots : size; size >= slots; size /= 2) {
-		err = block_make(dev, b, size);
+	size = size < ep->slots ? ep->slots : size;
+	size = at_most(size, (uint32_t)dev->port.attr.max_srq_wr);
+	size = at_most(size, eps * ep->slots);
+	for (; size >= ep->slots; size /= 2) {
+		err = block_make(b, ep, size);
 		if (!err) {
 			dev->nsrqs++;
 			return b;
@@ -82,11 +103,16 @@ static struct verbs_srq *block_new(struct nmti_rma_dev *dev, uint32_t slots)
 		block_free(b);
 	}
 	nmti_log(dev->pd->ctx, NMT_LOG_WARN, "verbs: %s: shared receive queue of %u: %s (ulimit -l, "
-		 "NMT_VERBS_SRQ); using one an endpoint", dev->port.name, slots, strerror(err));
+		 "NMT_VERBS_SRQ); using one an endpoint", dev->port.name, ep->slots, strerror(err));
 	return NULL;
 }
 
 /* ---- reservation ---- */
+
+static bool fits(const struct verbs_srq *b, const struct nmti_rma_ep *ep)
+{
+	return b->size - b->reserved >= ep->slots && nmti_verbs_cq_room(b->cq, ep->depth + 1);
+}
 
 void nmti_verbs_srq_take(struct nmti_rma_ep *ep)
 {
@@ -97,11 +123,13 @@ void nmti_verbs_srq_take(struct nmti_rma_ep *ep)
 	    dev->port.attr.max_srq <= 0 ||
 	    ep->slots > (uint32_t)dev->port.attr.max_srq_wr)
 		return;
-	while (i < dev->nsrqs && dev->srqs[i].size - dev->srqs[i].reserved < ep->slots)
+	while (i < dev->nsrqs && !fits(&dev->srqs[i], ep))
 		i++;
-	ep->srq = i < dev->nsrqs ? &dev->srqs[i] : block_new(dev, ep->slots);
-	if (ep->srq)
-		ep->srq->reserved += ep->slots;
+	ep->srq = i < dev->nsrqs ? &dev->srqs[i] : block_new(dev, ep);
+	if (!ep->srq)
+		return;
+	ep->srq->reserved += ep->slots;
+	nmti_verbs_cq_take(ep, ep->srq->cq, ep->depth + 1);
 }
 
 /* What may be lost with a queue pair stays reserved: so many receives more are posted, at least. */
@@ -223,12 +251,18 @@ const uint8_t *nmti_verbs_srq_slot(struct nmti_rma_dev *dev, uint64_t wr_id)
 
 /* ---- end ---- */
 
+static void look_once(struct nmti_rma_ep *ep)
+{
+	if (nmti_list_empty(&ep->quitting))
+		nmti_list_add_tail(&ep->quitting, &ep->dev->quitting);
+}
+
 /* The adapter adds nothing more for it. */
 static void no_more(struct nmti_rma_ep *ep)
 {
 	nmti_timer_cancel(ep->dev->pd->dom, &ep->timer);
 	ep->recv_end = VERBS_LAST;
-	nmti_list_add_tail(&ep->quitting, &ep->dev->quitting);
+	look_once(ep);
 }
 
 static void settled(struct nmti_timer *t)
@@ -248,12 +282,24 @@ bool nmti_verbs_srq_clean(struct nmti_rma_ep *ep)
 	return ep->recv_end == VERBS_CLEAN;
 }
 
+/* Where the queue pair broke by itself, a completion that is about tells better why. */
 void nmti_verbs_srq_last(struct nmti_rma_ep *ep)
 {
 	ep->last = true;
-	nmti_verbs_fail(ep, -ECONNRESET, "the queue pair is in the error state");
 	if (ep->recv_end == VERBS_SETTLING)
 		no_more(ep);
+	else if (ep->state < VERBS_FENCED)
+		look_once(ep);
+}
+
+static void looked(struct nmti_rma_ep *ep)
+{
+	if (ep->state < VERBS_FENCED) {
+		nmti_verbs_fail(ep, -ECONNRESET, "the queue pair is in the error state");
+		return;
+	}
+	ep->recv_end = VERBS_CLEAN;
+	nmti_verbs_drained(ep);
 }
 
 void nmti_verbs_srq_emptied(struct nmti_rma_dev *dev, const struct verbs_cq *cq)
@@ -267,8 +313,7 @@ void nmti_verbs_srq_emptied(struct nmti_rma_dev *dev, const struct verbs_cq *cq)
 		if (ep->cq != cq)
 			continue;
 		nmti_list_del(&ep->quitting);
-		ep->recv_end = VERBS_CLEAN;
-		nmti_verbs_drained(ep);
+		looked(ep);
 	}
 }
 

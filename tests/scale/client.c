@@ -18,6 +18,7 @@ struct client {
 	unsigned int nwaiting;
 	unsigned int connecting;
 	bool started;
+	uint64_t machine; /* KiB available before */
 };
 
 static struct client *client_of(struct side *side)
@@ -57,10 +58,43 @@ static int open_one(struct client *cl)
 	return 0;
 }
 
+/* KiB that the whole machine has left. */
+static uint64_t machine_memory(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long long kib = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+/* What idle streams take. The machine's part is that of both ends, and of whatever else runs. */
+static void memory_check(struct client *cl)
+{
+	struct nmt_stats st = NMT_STATS_INIT;
+	uint64_t each;
+
+	nmt_stats(cl->side.dom, NULL, &st);
+	each = st.stream_memory / cl->nwaiting;
+	printf("client: an idle stream has %llu bytes of library memory; the machine has %lld KiB a "
+	       "stream less\n", (unsigned long long)each,
+	       ((long long)cl->machine - (long long)machine_memory()) / (long long)cl->nwaiting);
+	if (cl->side.opt->memory_max && each > cl->side.opt->memory_max)
+		side_fail(&cl->side, 0, "%llu bytes of memory an idle stream, more than %llu",
+			  (unsigned long long)each,
+			  (unsigned long long)cl->side.opt->memory_max);
+}
+
 static void start_all(struct client *cl, int64_t began)
 {
 	printf("client: %u streams open after %.1f s\n", cl->nwaiting,
 	       (double)(now_ns() - began) / 1e9);
+	memory_check(cl);
 	fflush(stdout);
 	cl->started = true;
 	for (unsigned int i = 0; i < cl->nwaiting && !cl->side.wrong; i++)
@@ -83,6 +117,7 @@ static int crowd(struct client *cl, int64_t began)
 		if (now_ns() > limit) {
 			side_fail(&cl->side, 0, "time is over with %u streams open (%u connected)",
 				  cl->side.open, cl->nwaiting);
+			side_stuck(&cl->side);
 			return -ETIMEDOUT;
 		}
 	}
@@ -102,6 +137,7 @@ static int storm(struct client *cl, int64_t began)
 			ret = side_turn(&cl->side, 50 * MS);
 		if (now_ns() > limit) {
 			side_fail(&cl->side, 0, "%u streams never ended", cl->side.open);
+			side_stuck(&cl->side);
 			return -ETIMEDOUT;
 		}
 	}
@@ -110,7 +146,7 @@ static int storm(struct client *cl, int64_t began)
 
 int client_run(const struct options *opt, const char *addr)
 {
-	struct client cl = { .addr = addr };
+	struct client cl = { .addr = addr, .machine = machine_memory() };
 	int64_t began = now_ns();
 	int ret = side_open(&cl.side, opt, true, 2048);
 

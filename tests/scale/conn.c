@@ -23,6 +23,11 @@ struct conn *conn_new(struct side *side, uint64_t id)
 	XXH3_64bits_reset(c->tx_sum);
 	XXH3_64bits_reset(c->rx_sum);
 	side->open++;
+	c->next_open = side->conns;
+	c->prev_open = &side->conns;
+	if (c->next_open)
+		c->next_open->prev_open = &c->next_open;
+	side->conns = c;
 	if (side->client) {
 		c->known = true;
 		plan_make(side->opt, id, &c->plan);
@@ -32,6 +37,10 @@ struct conn *conn_new(struct side *side, uint64_t id)
 
 void conn_free(struct conn *c)
 {
+	if (c->prev_open)
+		*c->prev_open = c->next_open;
+	if (c->next_open)
+		c->next_open->prev_open = c->prev_open;
 	XXH3_freeState(c->tx_sum);
 	XXH3_freeState(c->rx_sum);
 	free(c);

@@ -14,7 +14,7 @@
 
 static const char help_text[] =
 	"Usage: nmt_scale [--provider SPEC] [--mode MODE] [--streams N] [--storm [--seconds S]]\n"
-	"                 [--seed N] [--listen ADDRESS] [--host NS]\n"
+	"                 [--seed N] [--listen ADDRESS] [--host NS] [--memory BYTES]\n"
 	"       nmt_scale --soak SECONDS [...]\n"
 	"\n"
 	"Moves random checked traffic over many streams between two processes.\n"
@@ -28,6 +28,7 @@ static const char help_text[] =
 	"      --soak SECONDS   storm and crowd in turn, with new seeds, for so long\n"
 	"  -l, --listen ADDRESS of the server (default 127.0.0.1:0)\n"
 	"  -H, --host NS        network namespace of the server\n"
+	"  -M, --memory BYTES   crowd: wrong if a stream, before its traffic, has more of the library's\n"
 	"  -s, --seed N         seed of everything random (or NMT_SEED; default: the time)\n"
 	"  -h, --help           this text\n"
 	"  -V, --version        version of the library\n"
@@ -39,7 +40,7 @@ static const struct option long_options[] = {
 	{ "storm", no_argument, NULL, 'S' },         { "seconds", required_argument, NULL, 'd' },
 	{ "soak", required_argument, NULL, 'k' },    { "seed", required_argument, NULL, 's' },
 	{ "provider", required_argument, NULL, 'p' }, { "listen", required_argument, NULL, 'l' },
-	{ "host", required_argument, NULL, 'H' },
+	{ "host", required_argument, NULL, 'H' },     { "memory", required_argument, NULL, 'M' },
 	{ "help", no_argument, NULL, 'h' },          { "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -100,6 +101,9 @@ static void parse_one(struct options *opt, unsigned int *soak, int c)
 	case 'H':
 		opt->host = optarg;
 		break;
+	case 'M':
+		opt->memory_max = number(optarg, UINT32_MAX);
+		break;
 	case 's':
 		opt->seed = number(optarg, UINT64_MAX);
 		break;
@@ -120,7 +124,7 @@ static void parse(struct options *opt, unsigned int *soak, int argc, char **argv
 	int c;
 
 	opt->seed = seed && *seed ? number(seed, UINT64_MAX) : (uint64_t)now_ns();
-	while ((c = getopt_long(argc, argv, "p:m:n:Sd:l:H:s:hV", long_options, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "p:m:n:Sd:l:H:M:s:hV", long_options, NULL)) != -1)
 		parse_one(opt, soak, c);
 	if (optind < argc)
 		usage("unexpected argument: ", argv[optind]);

@@ -27,6 +27,7 @@ struct options {
 	bool records, storm;
 	unsigned int streams; /* open at the same time */
 	unsigned int seconds; /* storm: how long new streams are opened */
+	uint64_t memory_max;  /* crowd: bytes of library memory of an idle stream; 0: any */
 	uint64_t seed;
 };
 
@@ -53,6 +54,7 @@ void plan_bytes(const struct options *opt, uint64_t id, bool client, uint64_t po
 /* One stream on one side. */
 struct conn {
 	struct conn *next, **prev; /* list of those that have something to send */
+	struct conn *next_open, **prev_open;
 	struct side *side;
 	struct nmt_stream *s;  /* NULL after close or abort */
 	uint64_t id;
@@ -77,7 +79,7 @@ struct side {
 	struct nmt_mr *slots;
 	uint32_t *free_slot, nfree;
 	struct conn *sending;  /* list */
-	struct conn *last;
+	struct conn *conns;    /* list of those that are not closed */
 	unsigned int open;     /* connections that are not closed */
 	uint64_t finished, odd, bytes, wrong;
 	int fds;               /* open before */
@@ -92,6 +94,8 @@ int side_turn(struct side *side, int64_t timeout);
 void side_fail(struct side *side, uint64_t id, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 struct nmt_stream_attr side_attr(const struct side *side);
+/* Time is over: say of the streams that are open what they wait for. */
+void side_stuck(struct side *side);
 int64_t now_ns(void);
 
 struct conn *conn_new(struct side *side, uint64_t id);

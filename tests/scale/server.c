@@ -50,6 +50,7 @@ static int serve(struct side *side, int end_fd)
 		patience = patience ? patience : now_ns() + 10 * SEC;
 		if (now_ns() > patience) {
 			side_fail(side, 0, "%u streams never ended", side->open);
+			side_stuck(side);
 			break;
 		}
 	}

@@ -111,6 +111,33 @@ void verdict(struct conn *c)
 		judge_peer_aborted(c);
 }
 
+static void stuck(const struct conn *c)
+{
+	struct nmt_stream_info info = NMT_STREAM_INFO_INIT;
+
+	if (c->s)
+		nmt_stream_info(c->s, &info);
+	fprintf(stderr,
+		"%s, stream %llu: %s [%s at %llu]: received %llu of %llu%s, sent %llu of %llu%s%s; "
+		"state %u, error %d, waits %#x, unsent %llu, unacked %llu, epoch %u, path %s\n",
+		c->side->client ? "client" : "server", (unsigned long long)c->id,
+		c->s ? "open" : "closing", fate_name(c), (unsigned long long)c->plan.at,
+		(unsigned long long)c->rx, (unsigned long long)c->plan.len[c->side->client ? 1 : 0],
+		c->rx_over ? " (over)" : "", (unsigned long long)c->tx,
+		(unsigned long long)c->plan.len[c->side->client ? 0 : 1], c->tx_over ? " (over)" : "",
+		c->borrowing ? " (borrowing)" : "", info.state, info.error, info.waits,
+		(unsigned long long)info.unsent, (unsigned long long)info.unacked, info.epoch,
+		info.gid[0] ? "up" : "down");
+}
+
+void side_stuck(struct side *side)
+{
+	const struct conn *c = side->conns;
+
+	for (int i = 0; c && i < 10; c = c->next_open, i++)
+		stuck(c);
+}
+
 struct nmt_stream_attr side_attr(const struct side *side)
 {
 	struct nmt_stream_attr attr = NMT_STREAM_ATTR_INIT;

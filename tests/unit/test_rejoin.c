@@ -457,6 +457,27 @@ static void test_over(void **state)
 	finish(&p);
 }
 
+/*
+ * The peer says that it is done and closes its socket. Its path ends with it, so this end may talk of
+ * that before it reads: the last word counts all the same, and nobody is waited for.
+ */
+static void test_last_word(void **state)
+{
+	uint8_t buf[512];
+	struct peer p;
+
+	(void)state;
+	serve(&p, 0);
+	send_closed(&p);
+	close(p.h.ctl);
+	p.h.ctl = -1;
+	for (uint8_t epoch = 1; epoch < 4; epoch++) /* the first is answered with a reset */
+		nmti_path_tell(p.s, buf, resume_bytes(buf, epoch));
+	wait_done();
+	expect_silence(&p);
+	finish(&p);
+}
+
 static void test_recovery_over(void **state)
 {
 	struct peer p;
@@ -767,6 +788,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_refused),	       cmocka_unit_test(test_said_again),
 	cmocka_unit_test(test_not_open),       cmocka_unit_test(test_flood),
 	cmocka_unit_test(test_heard_again),    cmocka_unit_test(test_over),
+	cmocka_unit_test(test_last_word),
 	cmocka_unit_test(test_recovery_over),  cmocka_unit_test(test_killed),
 	cmocka_unit_test(test_gone),	       cmocka_unit_test(test_client),
 	cmocka_unit_test(test_client_all_at_once), cmocka_unit_test(test_client_refused),

@@ -179,7 +179,7 @@ static void test_slots(void **state)
 	mem_free(&mb);
 }
 
-/* More endpoints than one completion queue holds; all of them work. */
+/* More endpoints than the first completion queue holds; all of them work. */
 #define MANY 120
 
 static void test_many(void **state)
@@ -201,9 +201,9 @@ static void test_many(void **state)
 	}
 	for (uint32_t i = 0; i < MANY; i++)
 		RIG_UNTIL(&a, &b, RIG_LIMIT, xs[i].connected && ys[i].connected);
-	assert_true(a.dev->ncqs > 1);
+	assert_true(a.dev->nsrqs || a.dev->ncqs > 1);
 	for (uint32_t c = 0; c < a.dev->ncqs; c++)
-		assert_true(a.dev->cqs[c].reserved <= a.dev->cqs[c].size);
+		assert_true(nmti_verbs_cq_room(&a.dev->cqs[c], 0));
 	for (uint32_t k = 0; k < 3 * MANY; k++) {
 		side_enter(&a);
 		assert_int_equal(end_write(&xs[k % MANY], &ma.reg, 0, 8, &mb.reg, 0, k, 0), 0);

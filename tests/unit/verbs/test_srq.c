@@ -31,7 +31,7 @@ struct srq {
 struct cq {
 	struct ibv_cq ibv;
 	struct ibv_wc wc[1u << 16];
-	uint32_t head, n;
+	uint32_t size, head, n;
 };
 
 static struct ibv_context context;
@@ -67,7 +67,7 @@ static void complete(struct ibv_cq *ibv, const struct ibv_wc *wc)
 {
 	struct cq *q = (struct cq *)ibv;
 
-	assert_true(q->n < (1u << 16));
+	assert_true(q->n < q->size); /* else the adapter breaks it */
 	q->wc[(q->head + q->n++) % (1u << 16)] = *wc;
 }
 
@@ -110,7 +110,8 @@ struct ibv_cq *ibv_create_cq(struct ibv_context *c, int n, void *arg, struct ibv
 {
 	struct cq *q = calloc(1, sizeof(*q));
 
-	(void)n, (void)arg, (void)comp, (void)vector;
+	(void)arg, (void)comp, (void)vector;
+	q->size = (uint32_t)n;
 	q->ibv.context = c;
 	return &q->ibv;
 }
@@ -395,6 +396,36 @@ static void test_surplus(void **state)
 	books();
 }
 
+/*
+ * A peer without credits takes all receives of its block while nobody polls, and every request of the
+ * others completes: there is an entry for each.
+ */
+static void test_flood(void **state)
+{
+	struct nmti_rma_wc wc[8];
+	int told = 0, n;
+
+	(void)state;
+	for (uint32_t i = 0; i < MANY; i++)
+		peer_new(&peers[i]);
+	for (uint32_t i = 0; i < MANY; i++) {
+		struct nmti_rma_ep *ep = peers[i].ep;
+
+		while (((struct srq *)ep->srq->srq)->n)
+			arrive(&peers[i], 0, false);
+		for (uint32_t k = 1; k <= ep->depth + 1; k++) {
+			struct ibv_wc sent = { .wr_id = verbs_wr_id(ep, k),
+					       .qp_num = ep->qp->qp_num };
+
+			ep->rung = k;
+			complete(ep->qp->send_cq, &sent);
+		}
+	}
+	while ((n = nmti_verbs_poll(dev, wc, 8)))
+		told += n;
+	assert_int_equal(told, MANY * (SLOTS + 4 + 1));
+}
+
 /* Below the number, without shared queues, or where none can be made: queues of their own. */
 static void test_own(void **state)
 {
@@ -425,6 +456,35 @@ static void test_own(void **state)
 	}
 }
 
+/* The adapter's word of the last receive can come first; a completion tells better why. */
+static void test_last_words(void **state)
+{
+	struct nmti_rma_wc wc[8];
+
+	(void)state;
+	for (int told = 0; told < 2; told++) {
+		struct peer *p = &peers[told];
+		struct ibv_wc refused = { .status = IBV_WC_REM_ACCESS_ERR };
+
+		peer_new(p);
+		p->ep->rung = told;
+		refused.wr_id = verbs_wr_id(p->ep, 1);
+		refused.qp_num = p->ep->qp->qp_num;
+		if (told)
+			complete(p->ep->qp->send_cq, &refused);
+		nmti_verbs_srq_last(p->ep);
+		assert_int_equal(nmti_verbs_arm(dev), -EAGAIN); /* it is not forgotten */
+		assert_int_equal(nmti_verbs_poll(dev, wc, 8), 1);
+		assert_int_equal(wc[0].event, NMTI_RMA_FAILED);
+		assert_int_equal(wc[0].status, told ? -EACCES : -ECONNRESET);
+		nmti_verbs_fence(p->ep);
+		while (!p->drained)
+			look();
+		nmti_verbs_destroy(p->ep);
+	}
+	books();
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -433,7 +493,9 @@ int main(void)
 		TEST(test_churn),
 		TEST(test_churn_dropping),
 		TEST(test_surplus),
+		TEST(test_flood),
 		TEST(test_own),
+		TEST(test_last_words),
 	};
 
 	return cmocka_run_group_tests_name("verbs srq", tests, NULL, NULL);
