@@ -223,6 +223,7 @@ struct nmti_rma_dev {
 
 	struct verbs_cq cqs[VERBS_CQS];
 	uint32_t ncqs, turn;
+	uint32_t asked; /* events at most that COMP still has, or will have */
 	struct verbs_srq srqs[VERBS_SRQS];
 	uint32_t nsrqs;
 	bool srq_used; /* receives came back in this poll */

@@ -414,6 +414,7 @@ int nmti_verbs_arm(struct nmti_rma_dev *dev)
 		if (cq->armed || (!cq->reserved && !cq->stale))
 			continue;
 		cq->armed = !ibv_req_notify_cq(cq->cq, 0);
+		dev->asked += cq->armed;
 		dev->ahead_pos = 0;
 		dev->nahead = ibv_poll_cq(cq->cq, VERBS_BATCH, dev->ahead);
 		if (dev->nahead > 0) {
@@ -425,7 +426,11 @@ int nmti_verbs_arm(struct nmti_rma_dev *dev)
 	return 0;
 }
 
-/* The domain is awake; poll comes next. */
+/*
+ * The domain is awake; poll comes next. A look that finds no event is a system call for nothing: with
+ * one queue there is none behind the last event that was asked for. With several the events say which
+ * one is not armed any more, so all are read.
+ */
 void nmti_verbs_comp_ready(struct nmti_source *src, uint32_t events)
 {
 	struct nmti_rma_dev *dev = nmti_container(src, struct nmti_rma_dev, comp_src);
@@ -433,13 +438,19 @@ void nmti_verbs_comp_ready(struct nmti_source *src, uint32_t events)
 	void *context;
 
 	(void)events;
-	while (!ibv_get_cq_event(dev->comp, &ibcq, &context)) {
-		struct verbs_cq *cq = context;
+	do {
+		struct verbs_cq *cq;
 
+		if (ibv_get_cq_event(dev->comp, &ibcq, &context)) {
+			dev->asked = 0;
+			return;
+		}
+		cq = context;
 		cq->armed = false;
 		if (++cq->unacked == ACK_AT) {
 			ibv_ack_cq_events(ibcq, ACK_AT);
 			cq->unacked = 0;
 		}
-	}
+		dev->asked -= dev->asked > 0;
+	} while (dev->asked || dev->ncqs > 1);
 }

@@ -161,6 +161,7 @@ static int sim_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_
 	dev->net = (uint32_t)(p - profiles);
 	dev->timer.fire = later;
 	dev->src.ready = news;
+	dev->src.bell = true;
 	dev->src.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (dev->src.fd < 0 || nmti_watch(pd->dom, &dev->src, EPOLLIN)) {
 		free(dev);
