@@ -243,7 +243,7 @@ struct nmti_rma_dev {
 
 	struct nmti_list eps, expected, events, touched, regs;
 
-	/* Receives to post again, and messages, of the poll that runs or ran last. */
+	/* Receives that are to be posted again, and messages, of the poll that runs or ran last. */
 	uint32_t nused;
 	struct ibv_recv_wr used[VERBS_BATCH];
 	struct ibv_sge used_sge[VERBS_BATCH];
@@ -363,6 +363,7 @@ int nmti_verbs_cq_take(struct nmti_rma_ep *ep, uint32_t entries);
 void nmti_verbs_cq_give(struct nmti_rma_ep *ep);
 void nmti_verbs_cqs_free(struct nmti_rma_dev *dev);
 int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max);
+void nmti_verbs_repost(struct nmti_rma_dev *dev); /* the receives that the last poll took */
 int nmti_verbs_arm(struct nmti_rma_dev *dev);
 void nmti_verbs_comp_ready(struct nmti_source *src, uint32_t events);
 

@@ -4,8 +4,9 @@
  * with the adapter, so that no queue overruns; when one is full, a further one is made. All of a
  * device report to one channel, which is the source that wakes the domain.
  *
- * Receives are posted again before poll returns, so the peer's credit and the slot come back
- * together. That is why messages are copied out.
+ * Receives are posted again by the next poll, so that an answer goes out first, or before a message
+ * is sent, since only messages tell the peer of credit: it never has credit for a slot that is not
+ * posted. That is why messages are copied out.
  */
 #include <arpa/inet.h>
 
@@ -118,7 +119,6 @@ static void fail_words(struct nmti_rma_ep *ep, const struct ibv_wc *wc)
 
 static void fill(struct nmti_rma_wc *out, struct nmti_rma_ep *ep, enum nmti_rma_event event)
 {
-	memset(out, 0, sizeof(*out));
 	out->ep = ep;
 	out->owner = ep->owner;
 	out->event = (uint8_t)event;
@@ -223,7 +223,7 @@ static int on_received(struct nmti_rma_ep *ep, const struct ibv_wc *wc, struct n
 
 /* ---- poll ---- */
 
-static void repost(struct nmti_rma_dev *dev)
+static void repost_own(struct nmti_rma_dev *dev)
 {
 	struct nmti_list *node;
 
@@ -242,6 +242,13 @@ static void repost(struct nmti_rma_dev *dev)
 		if (rc)
 			nmti_verbs_fail(ep, -EIO, "posting a receive: %s", strerror(rc));
 	}
+}
+
+void nmti_verbs_repost(struct nmti_rma_dev *dev)
+{
+	repost_own(dev);
+	nmti_verbs_srq_repost(dev);
+	dev->nused = 0;
 }
 
 static bool is_shared(const struct ibv_wc *wc)
@@ -332,13 +339,14 @@ static int poll_all(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
 {
 	int n = look(dev, out, max);
 
-	for (uint32_t i = 0; i < dev->ncqs && n < max; i++) {
-		struct verbs_cq *cq = &dev->cqs[(dev->turn + i) % dev->ncqs];
+	for (uint32_t i = 0, at = dev->turn; i < dev->ncqs && n < max; i++, at++) {
+		struct verbs_cq *cq = &dev->cqs[at < dev->ncqs ? at : at - dev->ncqs];
 
 		if (cq->reserved || cq->stale)
 			n += poll_one(dev, cq, out + n, max - n);
 	}
-	dev->turn += n == max;
+	if (n == max)
+		dev->turn = dev->turn + 1 < dev->ncqs ? dev->turn + 1 : 0;
 	return n;
 }
 
@@ -388,13 +396,12 @@ int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 	int n = 0, keep;
 
 	max = max < VERBS_BATCH ? max : VERBS_BATCH;
-	dev->nused = 0;
+	if (dev->nused || dev->srq_used)
+		nmti_verbs_repost(dev);
 	if (__builtin_expect(!nmti_list_empty(&dev->events), 0))
 		n = tell(dev, VERBS_TELL_CONNECTED, wc, max);
 	keep = n < max && !nmti_list_empty(&dev->events); /* room, so that busy queues hide none */
 	n += poll_all(dev, wc + n, max - n - keep);
-	repost(dev);
-	nmti_verbs_srq_repost(dev);
 	if (__builtin_expect(!nmti_list_empty(&dev->events), 0))
 		n += tell(dev, UINT8_MAX, wc + n, max - n);
 	return n;
@@ -408,6 +415,7 @@ int nmti_verbs_arm(struct nmti_rma_dev *dev)
 	if (!nmti_list_empty(&dev->events) || !nmti_list_empty(&dev->quitting) ||
 	    dev->ahead_pos < dev->nahead)
 		return -EAGAIN;
+	nmti_verbs_repost(dev);
 	for (uint32_t i = 0; i < dev->ncqs; i++) {
 		struct verbs_cq *cq = &dev->cqs[i];
 
