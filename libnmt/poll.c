@@ -42,6 +42,8 @@ static void run_work(struct nmt_domain *dom)
 {
 	struct nmti_list round, *node;
 
+	if (nmti_list_empty(&dom->work))
+		return;
 	nmti_list_init(&round);
 	nmti_list_splice_tail(&dom->work, &round);
 	while ((node = nmti_list_pop(&round))) {
@@ -253,8 +255,10 @@ static int emit_streams(struct nmt_domain *dom, struct nmt_event *ev, int max)
 
 static int emit(struct nmt_domain *dom, struct nmt_event *ev, int max)
 {
-	int n = emit_listeners(dom, ev, max);
+	int n = 0;
 
+	if (!nmti_list_empty(&dom->listeners_told))
+		n = emit_listeners(dom, ev, max);
 	n += emit_streams(dom, ev + n, max - n);
 	dom->stat.events += (uint64_t)n;
 	return n;

@@ -24,9 +24,10 @@ static int usable(struct nmt_stream *s)
 	return s->priv ? 0 : s->error;
 }
 
+/* The same for sending. */
 static int sendable(struct nmt_stream *s)
 {
-	int rc = usable(s);
+	int rc = s->state == NMT_STATE_OPEN && s->priv ? 0 : usable(s);
 
 	if (rc == -EAGAIN)
 		s->tx_want = true;

@@ -182,20 +182,21 @@ static bool rma_unsent(const struct nmt_stream *s)
 
 static int tx_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
 {
-	return rs->tx ? nmti_rma_tx_reap(rs, ev, max) : 0;
-}
+	struct rma_tx *tx = rs->tx;
 
-static int posts_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
-{
-	return rs->posts ? nmti_rma_posts_reap(rs, ev, max) : 0;
+	return tx && tx->op_head != tx->op_done ? nmti_rma_tx_reap(rs, ev, max) : 0;
 }
 
 static int rma_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
 	struct rma_stream *rs = rma_of(s);
-	int n = s->rx_first ? posts_reap(rs, ev, max) : tx_reap(rs, ev, max);
+	bool posts = s->rx_untold, first = s->rx_first;
+	int n = posts && first ? nmti_rma_posts_reap(rs, ev, max) : 0;
 
-	return n + (s->rx_first ? tx_reap(rs, ev + n, max - n) : posts_reap(rs, ev + n, max - n));
+	n += tx_reap(rs, ev + n, max - n);
+	if (posts && !first)
+		n += nmti_rma_posts_reap(rs, ev + n, max - n);
+	return n;
 }
 
 static int rma_shutdown(struct nmt_stream *s, int how)

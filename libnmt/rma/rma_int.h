@@ -113,7 +113,8 @@ struct rma_rail {
 	uint32_t quiet, quiet_bytes; /* runs behind ASKED, and bytes of ours in them */
 	uint8_t index;
 	uint8_t dev, to;         /* device of this end; number in the peer's list */
-	bool up, drained, held; /* held: MORE keeps requests back from the device */
+	bool up, drained;
+	uint32_t inline_max;     /* of the device */
 };
 
 /* ---- stream: sending ---------------------------------------------------------------------- */
@@ -159,6 +160,8 @@ struct rma_held {
 	struct nmti_run run;
 	struct nmti_rma_local from;
 	uint64_t number;
+	uint32_t kept; /* bytes of the ring that it keeps until it is complete; a block of the stage is
+			* dearer */
 };
 
 #define RMA_RING_FIRST (128u << 10)
@@ -167,6 +170,7 @@ struct rma_held {
 struct rma_ring {
 	struct rma_bounce mem, old;
 	uint64_t from, head, tail;
+	uint32_t size; /* of MEM, a power of 2 */
 };
 
 /* Rings: [head, cur) is sent, [cur, tail) waits. */
@@ -175,6 +179,8 @@ struct rma_tx {
 	struct rma_chunk *chunk;
 	uint32_t head, cur, tail, mask;
 	uint32_t done;               /* bytes of cur that were sent */
+	uint32_t signal_runs;        /* of so many runs on a rail at least one asks for its completion */
+	uint32_t unrung;             /* rails, by bits: MORE keeps requests back from the device */
 	struct rma_op *op;
 	uint32_t op_head, op_done, op_tail, op_mask; /* [head, done) are to be told */
 	struct rma_place *log;       /* by run number */
@@ -363,7 +369,7 @@ static inline uint32_t rma_ring_room(const struct rma_ring *ring)
 {
 	uint64_t head = ring->head > ring->from ? ring->head : ring->from;
 
-	return (uint32_t)(ring->mem.mr->size - (ring->tail - head));
+	return ring->size - (uint32_t)(ring->tail - head);
 }
 
 /* rma_run.c */

@@ -140,7 +140,7 @@ static int connect_rail(struct rma_stream *rs, struct rma_rail *rail,
 		.doorbells = &rs->s->stat.rma_doorbells,
 	};
 
-	rail->up = rail->drained = rail->held = false;
+	rail->up = rail->drained = false;
 	rail->quiet = rail->quiet_bytes = 0;
 	rail->asked = rail->told = 0;
 	rail->last_run = rs->last;

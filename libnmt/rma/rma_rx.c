@@ -289,7 +289,11 @@ static int piece_read(struct rma_stream *rs, const struct nmti_piece *p, uint32_
 	uint64_t at;
 	const struct nmt_mr *src = landed(rs, cell_of(p), &at);
 
-	return nmt_mr_read(src, at + p->offset + skip, dst, n);
+	at += p->offset + skip;
+	if (!src->cpu)
+		return nmt_mr_read(src, at, dst, n);
+	memcpy(dst, nmti_mr_cpu(src, at), n);
+	return 0;
 }
 
 void nmti_rma_rx_discard(struct rma_stream *rs)
@@ -350,7 +354,8 @@ static void taken(struct rma_stream *rs)
 	rs->s->rx_ready = nmti_win_ready(rs->w) || rs->rx.end;
 	if (rs->path != PATH_UP)
 		return;
-	nmti_rma_refill(rs);
+	if (rs->rx.segs < rs->rx.target)
+		nmti_rma_refill(rs);
 	nmti_rma_ctrl(rs);
 	if (rs->rx.end)
 		nmti_work(rs->s);
@@ -374,7 +379,7 @@ struct copy {
 };
 
 /* Copy from the piece, of which USED bytes are gone, as far as the buffers go. */
-static int copy_piece(struct rma_stream *rs, const struct nmti_piece *p, uint32_t used,
+static inline int copy_piece(struct rma_stream *rs, const struct nmti_piece *p, uint32_t used,
 		      struct copy *c, uint32_t *got)
 {
 	uint32_t left = p->len - used;

@@ -9,6 +9,7 @@
 #include "rma/rma_int.h"
 
 #define CHUNKS_MIN 256u
+#define SIGNAL_RUNS 16u
 /* Part of the ring at which a sender that found no room is told: not at each byte. */
 #define ROOM_PART 4u
 
@@ -51,6 +52,7 @@ int nmti_rma_tx_alloc(struct rma_stream *rs)
 	tx->op = (struct rma_op *)(tx->chunk + chunks);
 	tx->log = (struct rma_place *)(tx->op + ops);
 	tx->mask = chunks - 1;
+	tx->signal_runs = min32(SIGNAL_RUNS, rs->rd->lim.send_depth / 2);
 	tx->op_mask = ops - 1;
 	rs->s->memory += (uint32_t)tx_bytes(rs, chunks, ops);
 	return 0;
@@ -102,7 +104,7 @@ static struct rma_chunk *joinable(struct rma_tx *tx)
 		return NULL;
 	c = chunk_at(tx, tx->tail - 1);
 	if (c->mr || c->flags || !c->len || c->at + c->len != ring->tail || c->at < ring->from ||
-	    !(ring->tail & (ring->mem.mr->size - 1)))
+	    !(ring->tail & (ring->size - 1)))
 		return NULL;
 	return c;
 }
@@ -143,28 +145,34 @@ static uint32_t ring_room(struct rma_stream *rs)
 	return room < left ? room : left;
 }
 
-/* Copy what fits; how much. */
-static uint32_t put_bytes(struct rma_stream *rs, const char *from, size_t len)
+/* Copy what fits into one piece of the ring; how much. */
+static uint32_t put_piece(struct rma_stream *rs, const char *from, size_t len)
 {
 	struct rma_tx *tx = rs->tx;
 	struct rma_ring *ring = &tx->ring;
-	uint32_t done = 0;
+	uint32_t room = ring_room(rs); /* the ring may grow */
+	uint32_t at = (uint32_t)ring->tail & (ring->size - 1);
+	uint32_t n = min32(room, ring->size - at);
+	struct rma_chunk *c = joinable(tx);
 
-	while (done < len) {
-		uint32_t room = ring_room(rs), size = (uint32_t)ring->mem.mr->size;
-		uint32_t at = (uint32_t)ring->tail & (size - 1), n = size - at;
-		struct rma_chunk *c = joinable(tx);
+	n = n < len ? n : (uint32_t)len;
+	if (!n || (!c && !chunks_room(tx)))
+		return 0;
+	if (!c)
+		c = chunk_new(tx);
+	memcpy((char *)ring->mem.mr->cpu + at, from, n);
+	c->len += n;
+	ring->tail += n;
+	return n;
+}
 
-		n = n < room ? n : room;
-		n = n < len - done ? n : (uint32_t)(len - done);
-		if (!n || (!c && !chunks_room(tx)))
-			break;
-		c = c ? c : chunk_new(tx);
-		memcpy((char *)ring->mem.mr->cpu + at, from + done, n);
-		c->len += n;
-		ring->tail += n;
+/* Copy what fits; how much. */
+static uint32_t put_bytes(struct rma_stream *rs, const char *from, size_t len)
+{
+	uint32_t done = 0, n;
+
+	while (done < len && (n = put_piece(rs, from + done, len - done)))
 		done += n;
-	}
 	return done;
 }
 
@@ -366,7 +374,7 @@ void nmti_rma_completed(struct rma_stream *rs)
 	}
 	if (!any || rs->s->tx_ready)
 		return;
-	if (rma_ring_room(&tx->ring) < tx->ring.mem.mr->size / ROOM_PART ||
+	if (rma_ring_room(&tx->ring) < tx->ring.size / ROOM_PART ||
 	    waiting(rs) > RMA_RING_FIRST - RMA_RING_FIRST / ROOM_PART ||
 	    chunks_room(tx) < CHUNKS_MIN / 4)
 		return;
