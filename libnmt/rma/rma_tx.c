@@ -137,7 +137,7 @@ static uint32_t waiting(const struct rma_stream *rs)
  */
 static uint32_t ring_room(struct rma_stream *rs)
 {
-	uint32_t room = rma_ring_room(&rs->tx->ring), wait = waiting(rs);
+	uint32_t room = rma_ring_room(&rs->tx->ring), wait = nmti_rma_unsent(rs) ? waiting(rs) : 0;
 	uint32_t left = wait < RMA_RING_FIRST ? RMA_RING_FIRST - wait : 0; /* a resume takes back */
 
 	if (!room && left && nmti_rma_ring_grow(rs))
@@ -188,46 +188,46 @@ static bool put_eor(struct rma_tx *tx, bool bytes)
 	return true;
 }
 
-/* What is behind the first SKIP bytes. */
-static size_t put_all(struct rma_stream *rs, const struct iovec *iov, int n, size_t skip)
+/* What is left of the buffers of a call. */
+struct source {
+	const struct iovec *iov;
+	int n;     /* 0: nothing */
+	size_t at; /* into the first one */
+};
+
+/* Copy what fits; how much. */
+static size_t put_all(struct rma_stream *rs, struct source *from)
 {
 	size_t sum = 0;
 
-	for (int i = 0; i < n; i++) {
-		size_t from = skip < iov[i].iov_len ? skip : iov[i].iov_len;
-		uint32_t done = put_bytes(rs, (char *)iov[i].iov_base + from,
-					  iov[i].iov_len - from);
+	while (from->n) {
+		uint32_t done = put_bytes(rs, (char *)from->iov->iov_base + from->at,
+					  from->iov->iov_len - from->at);
 
-		skip -= from;
 		sum += done;
-		if (done < iov[i].iov_len - from)
+		from->at += done;
+		if (from->at < from->iov->iov_len)
 			break;
+		from->iov++;
+		from->n--;
+		from->at = 0;
 	}
 	return sum;
 }
 
 /* Copy and send in turn, until the peer or the device takes no more; how much was copied. */
-static size_t put_and_send(struct rma_stream *rs, const struct iovec *iov, int n, size_t want)
+static size_t put_and_send(struct rma_stream *rs, struct source *from)
 {
-	size_t done = put_all(rs, iov, n, 0), more = done;
+	size_t done = put_all(rs, from), more = done;
 
-	while (done < want && more) {
+	while (from->n && more) {
 		nmti_rma_go_on(rs, 0);
 		if (rs->s->error || nmti_rma_unsent(rs))
 			break;
-		more = put_all(rs, iov, n, done);
+		more = put_all(rs, from);
 		done += more;
 	}
 	return done;
-}
-
-static size_t total_of(const struct iovec *iov, int n)
-{
-	size_t sum = 0;
-
-	for (int i = 0; i < n; i++)
-		sum += iov[i].iov_len;
-	return sum;
 }
 
 /* Something is in the way that a completion, perhaps there already, would take away. */
@@ -255,21 +255,22 @@ void nmti_rma_go_on(struct rma_stream *rs, int flags)
 ssize_t nmti_rma_send(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
 {
 	struct rma_stream *rs = rma_of(s);
-	size_t want = total_of(iov, n), done;
+	struct source from = { .iov = iov, .n = n };
 	int rc = rs->tx ? 0 : nmti_rma_tx_alloc(rs);
+	size_t done;
+	bool all;
 
 	if (rc)
 		return rc;
-	done = put_and_send(rs, iov, n, want);
-	if (flags & MSG_EOR && done == want && !put_eor(rs->tx, want))
-		done = SIZE_MAX;
-	s->stat.tx_copied += done == SIZE_MAX ? 0 : done;
-	if (done != want)
+	done = put_and_send(rs, &from);
+	all = !from.n && (!(flags & MSG_EOR) || put_eor(rs->tx, done));
+	s->stat.tx_copied += done;
+	if (!all)
 		s->tx_ready = false;
 	nmti_rma_go_on(rs, flags);
 	if (s->error)
 		return s->error;
-	return done == SIZE_MAX || (!done && want) ? -EAGAIN : (ssize_t)done;
+	return all || done ? (ssize_t)done : -EAGAIN;
 }
 
 /* ---- borrowed runs ------------------------------------------------------------------------ */
