@@ -14,6 +14,7 @@
 
 #include <nmt/provider.h>
 
+#include "hint.h"
 #include "list.h"
 
 #define NMTI_PROVIDERS_MAX 16

@@ -105,7 +105,7 @@ static void on_event(const struct nmti_rma_wc *wc)
 	nmti_work(rs->s);
 }
 
-static int progress_one(struct rma_dom *rd, struct nmti_rma_dev *dev)
+nmti_hot static int progress_one(struct rma_dom *rd, struct nmti_rma_dev *dev)
 {
 	struct nmti_rma_wc wc[BATCH];
 	int n, sum = 0;
@@ -121,7 +121,7 @@ static int progress_one(struct rma_dom *rd, struct nmti_rma_dev *dev)
 	return sum;
 }
 
-int nmti_rma_progress(struct nmt_pdomain *pd)
+nmti_hot int nmti_rma_progress(struct nmt_pdomain *pd)
 {
 	struct rma_dom *rd = pd->priv;
 	int sum = 0;
@@ -187,7 +187,7 @@ static int tx_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
 	return tx && tx->op_head != tx->op_done ? nmti_rma_tx_reap(rs, ev, max) : 0;
 }
 
-static int rma_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
+nmti_hot static int rma_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
 	struct rma_stream *rs = rma_of(s);
 	bool posts = s->rx_untold, first = s->rx_first;

@@ -234,7 +234,6 @@ struct rma_region {
 };
 
 struct rma_rx {
-	struct rma_slab slab[RMA_SLABS];
 	uint32_t nslabs, cells;      /* cells of all slabs */
 	uint32_t segs, target;       /* cells in the window; how many there are to be */
 	uint32_t used;               /* bytes of the next piece that were given out */
@@ -244,6 +243,7 @@ struct rma_rx {
 	bool discard;                /* drop bytes up to the end of this record */
 	struct rma_region *region;
 	uint32_t nregions;
+	struct rma_slab slab[RMA_SLABS];
 };
 
 /* ---- stream ------------------------------------------------------------------------------- */
@@ -270,11 +270,11 @@ struct rma_stream {
 	bool server;
 	uint64_t last, fin_run;      /* number of the last run; of FIN */
 	uint16_t ctrl_len;           /* a control message that the device did not take */
+	uint32_t attempts, send_mask;
 	struct rma_rx rx;
 	struct nmti_win_attr attr;
 	struct nmti_timer timer;     /* recovery, or the grace at the end */
 	struct nmti_timer retry;     /* before the next try to come back */
-	uint32_t attempts, send_mask;
 	uint64_t tries;              /* to come back, in all */
 	bool have_peer;              /* the peer's RESUME is in PEER */
 	struct nmti_resume peer;

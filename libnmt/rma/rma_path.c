@@ -679,7 +679,7 @@ static void send_ctrl(struct rma_stream *rs)
 	}
 }
 
-void nmti_rma_ctrl(struct rma_stream *rs)
+nmti_hot void nmti_rma_ctrl(struct rma_stream *rs)
 {
 	if (rs->ctrl_len || nmti_win_due_now(rs->w))
 		send_ctrl(rs);

@@ -62,7 +62,7 @@ bool nmti_rma_ring_grow(struct rma_stream *rs)
 	return true;
 }
 
-void nmti_rma_ring_drop(struct rma_stream *rs, uint64_t to)
+nmti_hot void nmti_rma_ring_drop(struct rma_stream *rs, uint64_t to)
 {
 	struct rma_ring *ring = &rs->tx->ring;
 

@@ -189,7 +189,7 @@ static struct rma_place *place_before(const struct rma_stream *rs, uint64_t run)
 }
 
 /* The window counts H, which lies behind those that are held back, as posted; it is one of them. */
-static void hold(struct rma_stream *rs, struct rma_held *h)
+nmti_hot static void hold(struct rma_stream *rs, struct rma_held *h)
 {
 	struct rma_tx *tx = rs->tx;
 
@@ -377,7 +377,7 @@ static bool can_post(const struct rma_stream *rs)
 	return rs->path == PATH_UP && !rs->s->error;
 }
 
-static bool pump(struct rma_stream *rs, uint32_t budget)
+nmti_hot static bool pump(struct rma_stream *rs, uint32_t budget)
 {
 	uint32_t n = 0;
 	int rc = 0;
@@ -398,7 +398,7 @@ static bool pump(struct rma_stream *rs, uint32_t budget)
 	return !rc && n == budget && !rs->queue_full;
 }
 
-bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget)
+nmti_hot bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget)
 {
 	return can_post(rs) && wanted(rs) && pump(rs, budget);
 }

@@ -317,7 +317,7 @@ static void tell_ready(struct nmt_stream *s)
 		nmti_tell(s);
 }
 
-bool nmti_rma_rx_bytes(struct rma_stream *rs)
+nmti_hot bool nmti_rma_rx_bytes(struct rma_stream *rs)
 {
 	struct nmt_stream *s = rs->s;
 
@@ -348,7 +348,7 @@ void nmti_rma_rx_news(struct rma_stream *rs)
 }
 
 /* What was taken may be worth telling the peer. */
-static void taken(struct rma_stream *rs)
+nmti_hot static void taken(struct rma_stream *rs)
 {
 	/* The end is to be told, too. */
 	rs->s->rx_ready = nmti_win_ready(rs->w) || rs->rx.end;
@@ -450,8 +450,8 @@ static int copy_pieces(struct rma_stream *rs, struct copy *c, int *out_flags)
 	return any;
 }
 
-ssize_t nmti_rma_recv(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
-		      int *out_flags)
+nmti_hot ssize_t nmti_rma_recv(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
+			       int *out_flags)
 {
 	struct rma_stream *rs = rma_of(s);
 	struct copy c = { .iov = iov, .n = n };
@@ -556,7 +556,7 @@ static bool starved(struct rma_stream *rs)
 	return rs->path == PATH_UP && !rs->rx.segs && !nmti_cell_may(rs->s);
 }
 
-int nmti_rma_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
+nmti_hot int nmti_rma_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
 {
 	struct rma_stream *rs = rma_of(s);
 	struct nmti_piece p;

@@ -196,7 +196,7 @@ struct source {
 };
 
 /* Copy what fits; how much. */
-static size_t put_all(struct rma_stream *rs, struct source *from)
+nmti_hot static size_t put_all(struct rma_stream *rs, struct source *from)
 {
 	size_t sum = 0;
 
@@ -236,7 +236,7 @@ static bool blocked(const struct rma_stream *rs)
 	return rs->path == PATH_UP && (rs->nheld || nmti_rma_unsent(rs));
 }
 
-void nmti_rma_go_on(struct rma_stream *rs, int flags)
+nmti_hot void nmti_rma_go_on(struct rma_stream *rs, int flags)
 {
 	if (flags & MSG_MORE || rs->path != PATH_UP || nmti_rma_pump(rs, UINT32_MAX)) {
 		nmti_work(rs->s);
@@ -252,7 +252,7 @@ void nmti_rma_go_on(struct rma_stream *rs, int flags)
 		nmti_work(rs->s);
 }
 
-ssize_t nmti_rma_send(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
+nmti_hot ssize_t nmti_rma_send(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
 {
 	struct rma_stream *rs = rma_of(s);
 	struct source from = { .iov = iov, .n = n };
@@ -303,8 +303,8 @@ static void borrow(struct rma_stream *rs, const struct nmt_frag *frag)
 		rs->s->stat.fallback_staging++;
 }
 
-int nmti_rma_send_mr(struct nmt_stream *s, const struct nmt_frag *frags, int n, int flags,
-		     uint64_t cookie)
+nmti_hot int nmti_rma_send_mr(struct nmt_stream *s, const struct nmt_frag *frags, int n, int flags,
+			      uint64_t cookie)
 {
 	struct rma_stream *rs = rma_of(s);
 	struct rma_op *op;
@@ -356,14 +356,14 @@ static void op_finish(struct rma_stream *rs, int status)
 	nmti_tell(rs->s);
 }
 
-static void finish_first(struct rma_stream *rs, int status)
+nmti_hot static void finish_first(struct rma_stream *rs, int status)
 {
 	if (chunk_at(rs->tx, rs->tx->head)->flags & CHUNK_OP)
 		op_finish(rs, status);
 	chunk_drop(rs);
 }
 
-void nmti_rma_completed(struct rma_stream *rs)
+nmti_hot void nmti_rma_completed(struct rma_stream *rs)
 {
 	struct rma_tx *tx = rs->tx;
 	uint64_t done = nmti_win_done(rs->w);

@@ -47,7 +47,7 @@ static bool counts_due(const struct nmti_win *w)
 	       w->rx.records != w->ctl.told_records;
 }
 
-bool nmti_win_due_now(const struct nmti_win *w)
+nmti_hot bool nmti_win_due_now(const struct nmti_win *w)
 {
 	bool now = w->rx.now || ctrl_owed(&w->ctl) >= w->ctl.half;
 

@@ -11,10 +11,8 @@
 #ifndef NMTI_RMA_WINDOW_INT_H
 #define NMTI_RMA_WINDOW_INT_H
 
+#include "hint.h"
 #include "rma/window.h"
-
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* ---- regions ------------------------------------------------------------------------------- */
 

@@ -124,7 +124,8 @@ static void fill(struct nmti_rma_wc *out, struct nmti_rma_ep *ep, enum nmti_rma_
 	out->event = (uint8_t)event;
 }
 
-static int on_sent(struct nmti_rma_ep *ep, const struct ibv_wc *wc, struct nmti_rma_wc *out)
+nmti_hot static int on_sent(struct nmti_rma_ep *ep, const struct ibv_wc *wc,
+			    struct nmti_rma_wc *out)
 {
 	uint64_t number = ep->done + ((wc->wr_id - ep->done) & VERBS_LOW);
 
@@ -204,7 +205,8 @@ static int on_shared(struct nmti_rma_dev *dev, struct nmti_rma_ep *ep, const str
 	return 1;
 }
 
-static int on_received(struct nmti_rma_ep *ep, const struct ibv_wc *wc, struct nmti_rma_wc *out)
+nmti_hot static int on_received(struct nmti_rma_ep *ep, const struct ibv_wc *wc,
+				struct nmti_rma_wc *out)
 {
 	uint32_t slot = wc->wr_id & VERBS_LOW;
 
@@ -275,7 +277,7 @@ static int look_at(struct nmti_rma_dev *dev, struct nmti_rma_ep *ep, const struc
 }
 
 /* Look at what was taken from a queue while there is room for what it says. */
-static int look(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
+nmti_hot static int look(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
 {
 	int n = 0;
 
@@ -309,7 +311,8 @@ static void broken(struct nmti_rma_dev *dev, const struct verbs_cq *cq)
 }
 
 /* Take from one queue until it is empty or OUT is full. */
-static int poll_one(struct nmti_rma_dev *dev, struct verbs_cq *cq, struct nmti_rma_wc *out, int max)
+nmti_hot static int poll_one(struct nmti_rma_dev *dev, struct verbs_cq *cq,
+			     struct nmti_rma_wc *out, int max)
 {
 	int n = 0, got, want;
 
@@ -335,7 +338,7 @@ static int poll_one(struct nmti_rma_dev *dev, struct verbs_cq *cq, struct nmti_r
 	return n;
 }
 
-static int poll_all(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
+nmti_hot static int poll_all(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
 {
 	int n = look(dev, out, max);
 
@@ -391,7 +394,7 @@ static int tell(struct nmti_rma_dev *dev, uint8_t which, struct nmti_rma_wc *out
 	return n;
 }
 
-int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
+nmti_hot int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 {
 	int n = 0, keep;
 
