@@ -360,7 +360,7 @@ bool nmti_ctl_drained(struct nmt_stream *s)
 	return drained(s->ctl);
 }
 
-bool nmti_ctl_peer_gone(const struct nmt_stream *s)
+nmti_hot bool nmti_ctl_peer_gone(const struct nmt_stream *s)
 {
 	return s->ctl && s->ctl->peer_gone;
 }

@@ -14,6 +14,7 @@
 
 #include <nmt/provider.h>
 
+#include "hint.h"
 #include "list.h"
 
 #define NMTI_PROVIDERS_MAX 16
@@ -163,7 +164,7 @@ const char *nmti_netdev(const struct nmt_domain *dom);
 int nmti_progress(struct nmt_domain *dom, int64_t timeout);
 int nmti_reactor_init(struct nmt_domain *dom);
 void nmti_reactor_fini(struct nmt_domain *dom);
-/* Collect sources that are ready, at most TIMEOUT ns later. Returns how many, or -EINTR. */
+/* Run the sources that are ready, at most TIMEOUT ns later. How many, without bells; -EINTR. */
 int nmti_reactor_wait(struct nmt_domain *dom, int64_t timeout);
 /* A descriptor that was closed, by number. */
 void nmti_forget_fd(struct nmt_domain *dom, int fd);

@@ -31,7 +31,7 @@ const char *nmti_stream_peer(const struct nmt_stream *s, char buf[static NMT_ADD
 	return buf;
 }
 
-void nmti_tell(struct nmt_stream *s)
+nmti_hot void nmti_tell(struct nmt_stream *s)
 {
 	s->dom->happened++;
 	if (nmti_list_empty(&s->tell))
@@ -316,7 +316,7 @@ static int readable_event(struct nmt_stream *s, struct nmt_event *ev, int max)
 }
 
 /* What comes after the finished operations; at most one of each. */
-static int state_events(struct nmt_stream *s, struct nmt_event *ev, int max)
+nmti_hot static int state_events(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
 	int n = readable_event(s, ev, max);
 
@@ -331,7 +331,7 @@ static int state_events(struct nmt_stream *s, struct nmt_event *ev, int max)
 	return n;
 }
 
-int nmti_stream_events(struct nmt_stream *s, struct nmt_event *ev, int max)
+nmti_hot int nmti_stream_events(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
 	int n = 0;
 

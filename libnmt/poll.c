@@ -38,10 +38,12 @@ static bool pending(const struct nmt_domain *dom)
 	       dom->woken || dom->nreplay;
 }
 
-static void run_work(struct nmt_domain *dom)
+nmti_hot static void run_work(struct nmt_domain *dom)
 {
 	struct nmti_list round, *node;
 
+	if (nmti_list_empty(&dom->work))
+		return;
 	nmti_list_init(&round);
 	nmti_list_splice_tail(&dom->work, &round);
 	while ((node = nmti_list_pop(&round))) {
@@ -53,7 +55,7 @@ static void run_work(struct nmt_domain *dom)
 }
 
 /* Light passes are worth it as long as it is completions that happen, not sockets. */
-static void run_providers(struct nmt_domain *dom, bool sockets)
+nmti_hot static void run_providers(struct nmt_domain *dom, bool sockets)
 {
 	int n = 0;
 
@@ -81,7 +83,7 @@ static int pass(struct nmt_domain *dom, int64_t timeout)
 }
 
 /* A pass over completions and work alone. False: it is time for a whole one. */
-static bool light_pass(struct nmt_domain *dom)
+nmti_hot static bool light_pass(struct nmt_domain *dom)
 {
 	if (dom->light >= dom->light_most || dom->nreplay)
 		return false;
@@ -125,8 +127,8 @@ static bool try_hot(struct nmt_domain *dom)
 }
 
 /* Spin until NEWS or UNTIL. */
-static int spin(struct nmt_domain *dom, int64_t until,
-		bool (*news)(const struct nmt_domain *dom, uint64_t seen), uint64_t seen)
+nmti_hot static int spin(struct nmt_domain *dom, int64_t until,
+			 bool (*news)(const struct nmt_domain *dom, uint64_t seen), uint64_t seen)
 {
 	int rc;
 
@@ -171,7 +173,7 @@ static int sleep_until(struct nmt_domain *dom, int64_t now, int64_t deadline)
 }
 
 /* Wait for the first thing to happen. DEADLINE INT64_MAX: for ever; 0: do not wait. */
-static int harvest(struct nmt_domain *dom, int64_t deadline)
+nmti_hot static int harvest(struct nmt_domain *dom, int64_t deadline)
 {
 	int64_t now, until;
 	int rc;
@@ -236,7 +238,7 @@ static int emit_listeners(struct nmt_domain *dom, struct nmt_event *ev, int max)
 	return n;
 }
 
-static int emit_streams(struct nmt_domain *dom, struct nmt_event *ev, int max)
+nmti_hot static int emit_streams(struct nmt_domain *dom, struct nmt_event *ev, int max)
 {
 	struct nmti_list *node;
 	int n = 0;
@@ -251,16 +253,18 @@ static int emit_streams(struct nmt_domain *dom, struct nmt_event *ev, int max)
 	return n;
 }
 
-static int emit(struct nmt_domain *dom, struct nmt_event *ev, int max)
+nmti_hot static int emit(struct nmt_domain *dom, struct nmt_event *ev, int max)
 {
-	int n = emit_listeners(dom, ev, max);
+	int n = 0;
 
+	if (!nmti_list_empty(&dom->listeners_told))
+		n = emit_listeners(dom, ev, max);
 	n += emit_streams(dom, ev + n, max - n);
 	dom->stat.events += (uint64_t)n;
 	return n;
 }
 
-int nmt_poll(struct nmt_domain *dom, struct nmt_event *ev, int max, int64_t timeout)
+nmti_hot int nmt_poll(struct nmt_domain *dom, struct nmt_event *ev, int max, int64_t timeout)
 {
 	int64_t deadline;
 	int n, rc;

@@ -137,14 +137,18 @@ void nmti_forget_fd(struct nmt_domain *dom, int fd)
 	slot->gen++;
 }
 
-static void dispatch(struct nmt_domain *dom, uint64_t tag, uint32_t events)
+/* True: it was a bell. */
+static bool dispatch(struct nmt_domain *dom, uint64_t tag, uint32_t events)
 {
 	struct slot *slot = &dom->slots[(uint32_t)tag];
+	bool bell;
 
 	if (!slot->src || slot->gen != tag >> 32)
-		return;
+		return false;
+	bell = slot->src->bell;
 	slot->seen |= events;
-	slot->src->ready(slot->src, events);
+	slot->src->ready(slot->src, events); /* may free the source */
+	return bell;
 }
 
 static void run_replay(struct nmt_domain *dom)
@@ -194,7 +198,7 @@ static int wait_events(struct nmt_domain *dom, struct epoll_event *ev, int64_t t
 int nmti_reactor_wait(struct nmt_domain *dom, int64_t timeout)
 {
 	struct epoll_event ev[BATCH];
-	int n = wait_events(dom, ev, dom->nreplay ? 0 : timeout);
+	int n = wait_events(dom, ev, dom->nreplay ? 0 : timeout), bells = 0;
 
 	if (n < 0)
 		return n;
@@ -202,8 +206,8 @@ int nmti_reactor_wait(struct nmt_domain *dom, int64_t timeout)
 		__builtin_prefetch(dom->slots[(uint32_t)ev[i].data.u64].src);
 	run_replay(dom);
 	for (int i = 0; i < n; i++)
-		dispatch(dom, ev[i].data.u64, ev[i].events);
-	return n;
+		bells += dispatch(dom, ev[i].data.u64, ev[i].events);
+	return n - bells;
 }
 
 /* ---- deadlines: a binary heap, slot 1 is due first ---- */

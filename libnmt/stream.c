@@ -24,9 +24,10 @@ static int usable(struct nmt_stream *s)
 	return s->priv ? 0 : s->error;
 }
 
-static int sendable(struct nmt_stream *s)
+/* The same for sending. */
+nmti_hot static int sendable(struct nmt_stream *s)
 {
-	int rc = usable(s);
+	int rc = s->state == NMT_STATE_OPEN && s->priv ? 0 : usable(s);
 
 	if (rc == -EAGAIN)
 		s->tx_want = true;
@@ -93,8 +94,8 @@ static int send_flags(const struct nmt_stream *s, int flags)
 	return 0;
 }
 
-static ssize_t send_once(struct nmt_stream *s, const struct iovec *iov, int n, size_t len,
-			 int flags)
+nmti_hot static ssize_t send_once(struct nmt_stream *s, const struct iovec *iov, int n, size_t len,
+				  int flags)
 {
 	ssize_t r = s->ops->send(s, iov, n, flags);
 
@@ -150,7 +151,7 @@ static ssize_t send_blocking(struct nmt_stream *s, const struct iovec *iov, int 
 	}
 }
 
-ssize_t nmt_sendmsg(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
+nmti_hot ssize_t nmt_sendmsg(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
 {
 	size_t len;
 	ssize_t r;
@@ -170,7 +171,7 @@ ssize_t nmt_sendmsg(struct nmt_stream *s, const struct iovec *iov, int n, int fl
 	return send_once(s, iov, n, len, flags);
 }
 
-ssize_t nmt_send(struct nmt_stream *s, const void *buf, size_t len, int flags)
+nmti_hot ssize_t nmt_send(struct nmt_stream *s, const void *buf, size_t len, int flags)
 {
 	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
 
@@ -188,8 +189,8 @@ static int check_frags(const struct nmt_stream *s, const struct nmt_frag *frags,
 	return rc;
 }
 
-int nmt_send_mr(struct nmt_stream *s, const struct nmt_frag *frags, int n, int flags,
-		uint64_t cookie)
+nmti_hot int nmt_send_mr(struct nmt_stream *s, const struct nmt_frag *frags, int n, int flags,
+			 uint64_t cookie)
 {
 	int rc;
 
@@ -246,8 +247,8 @@ static inline void note_hot(struct nmt_stream *s, size_t n)
 	dom->hot_count = 0;
 }
 
-static ssize_t recv_once(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
-			 int *out_flags)
+nmti_hot static ssize_t recv_once(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
+				  int *out_flags)
 {
 	ssize_t r;
 
@@ -329,8 +330,8 @@ static ssize_t recv_blocking(struct nmt_stream *s, const struct iovec *iov, int 
 	}
 }
 
-ssize_t nmt_recvmsg(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
-		    int *out_flags)
+nmti_hot ssize_t nmt_recvmsg(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
+			     int *out_flags)
 {
 	size_t len;
 	ssize_t r;
@@ -355,14 +356,14 @@ ssize_t nmt_recvmsg(struct nmt_stream *s, const struct iovec *iov, int n, int fl
 	return recv_once(s, iov, n, flags, out_flags);
 }
 
-ssize_t nmt_recv(struct nmt_stream *s, void *buf, size_t len, int flags)
+nmti_hot ssize_t nmt_recv(struct nmt_stream *s, void *buf, size_t len, int flags)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
 
 	return nmt_recvmsg(s, &iov, 1, flags, NULL);
 }
 
-int nmt_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max, int flags)
+nmti_hot int nmt_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max, int flags)
 {
 	int n = usable(s);
 
@@ -386,7 +387,7 @@ int nmt_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max, int fl
 	return n;
 }
 
-int nmt_release(struct nmt_stream *s, const struct nmt_frag *frags, int n)
+nmti_hot int nmt_release(struct nmt_stream *s, const struct nmt_frag *frags, int n)
 {
 	if (!s || s->state > NMT_STATE_FAILED || !frags || n < 1)
 		return -EINVAL;

@@ -105,7 +105,7 @@ static void on_event(const struct nmti_rma_wc *wc)
 	nmti_work(rs->s);
 }
 
-static int progress_one(struct rma_dom *rd, struct nmti_rma_dev *dev)
+nmti_hot static int progress_one(struct rma_dom *rd, struct nmti_rma_dev *dev)
 {
 	struct nmti_rma_wc wc[BATCH];
 	int n, sum = 0;
@@ -121,7 +121,7 @@ static int progress_one(struct rma_dom *rd, struct nmti_rma_dev *dev)
 	return sum;
 }
 
-int nmti_rma_progress(struct nmt_pdomain *pd)
+nmti_hot int nmti_rma_progress(struct nmt_pdomain *pd)
 {
 	struct rma_dom *rd = pd->priv;
 	int sum = 0;
@@ -182,20 +182,21 @@ static bool rma_unsent(const struct nmt_stream *s)
 
 static int tx_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
 {
-	return rs->tx ? nmti_rma_tx_reap(rs, ev, max) : 0;
+	struct rma_tx *tx = rs->tx;
+
+	return tx && tx->op_head != tx->op_done ? nmti_rma_tx_reap(rs, ev, max) : 0;
 }
 
-static int posts_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
-{
-	return rs->posts ? nmti_rma_posts_reap(rs, ev, max) : 0;
-}
-
-static int rma_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
+nmti_hot static int rma_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
 	struct rma_stream *rs = rma_of(s);
-	int n = s->rx_first ? posts_reap(rs, ev, max) : tx_reap(rs, ev, max);
+	bool posts = s->rx_untold, first = s->rx_first;
+	int n = posts && first ? nmti_rma_posts_reap(rs, ev, max) : 0;
 
-	return n + (s->rx_first ? tx_reap(rs, ev + n, max - n) : posts_reap(rs, ev + n, max - n));
+	n += tx_reap(rs, ev + n, max - n);
+	if (posts && !first)
+		n += nmti_rma_posts_reap(rs, ev + n, max - n);
+	return n;
 }
 
 static int rma_shutdown(struct nmt_stream *s, int how)

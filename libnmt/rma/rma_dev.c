@@ -197,5 +197,6 @@ void nmti_rma_assign(struct rma_stream *rs, const struct nmti_rma_addrs *peer)
 
 		rs->rails[i].dev = rs->own.dev[number];
 		rs->rails[i].to = rs->server ? p.at[k].client : p.at[k].server;
+		rs->rails[i].inline_max = rs->rd->dev[rs->rails[i].dev].lim.inline_max;
 	}
 }

@@ -113,7 +113,8 @@ struct rma_rail {
 	uint32_t quiet, quiet_bytes; /* runs behind ASKED, and bytes of ours in them */
 	uint8_t index;
 	uint8_t dev, to;         /* device of this end; number in the peer's list */
-	bool up, drained, held; /* held: MORE keeps requests back from the device */
+	bool up, drained;
+	uint32_t inline_max;     /* of the device */
 };
 
 /* ---- stream: sending ---------------------------------------------------------------------- */
@@ -159,6 +160,8 @@ struct rma_held {
 	struct nmti_run run;
 	struct nmti_rma_local from;
 	uint64_t number;
+	uint32_t kept; /* bytes of the ring that it keeps until it is complete; a block of the stage is
+			* dearer */
 };
 
 #define RMA_RING_FIRST (128u << 10)
@@ -167,6 +170,7 @@ struct rma_held {
 struct rma_ring {
 	struct rma_bounce mem, old;
 	uint64_t from, head, tail;
+	uint32_t size; /* of MEM, a power of 2 */
 };
 
 /* Rings: [head, cur) is sent, [cur, tail) waits. */
@@ -175,6 +179,8 @@ struct rma_tx {
 	struct rma_chunk *chunk;
 	uint32_t head, cur, tail, mask;
 	uint32_t done;               /* bytes of cur that were sent */
+	uint32_t signal_runs;        /* of so many runs on a rail at least one asks for its completion */
+	uint32_t unrung;             /* rails, by bits: MORE keeps requests back from the device */
 	struct rma_op *op;
 	uint32_t op_head, op_done, op_tail, op_mask; /* [head, done) are to be told */
 	struct rma_place *log;       /* by run number */
@@ -228,7 +234,6 @@ struct rma_region {
 };
 
 struct rma_rx {
-	struct rma_slab slab[RMA_SLABS];
 	uint32_t nslabs, cells;      /* cells of all slabs */
 	uint32_t segs, target;       /* cells in the window; how many there are to be */
 	uint32_t used;               /* bytes of the next piece that were given out */
@@ -238,6 +243,7 @@ struct rma_rx {
 	bool discard;                /* drop bytes up to the end of this record */
 	struct rma_region *region;
 	uint32_t nregions;
+	struct rma_slab slab[RMA_SLABS];
 };
 
 /* ---- stream ------------------------------------------------------------------------------- */
@@ -264,11 +270,11 @@ struct rma_stream {
 	bool server;
 	uint64_t last, fin_run;      /* number of the last run; of FIN */
 	uint16_t ctrl_len;           /* a control message that the device did not take */
+	uint32_t attempts, send_mask;
 	struct rma_rx rx;
 	struct nmti_win_attr attr;
 	struct nmti_timer timer;     /* recovery, or the grace at the end */
 	struct nmti_timer retry;     /* before the next try to come back */
-	uint32_t attempts, send_mask;
 	uint64_t tries;              /* to come back, in all */
 	bool have_peer;              /* the peer's RESUME is in PEER */
 	struct nmti_resume peer;
@@ -363,7 +369,7 @@ static inline uint32_t rma_ring_room(const struct rma_ring *ring)
 {
 	uint64_t head = ring->head > ring->from ? ring->head : ring->from;
 
-	return (uint32_t)(ring->mem.mr->size - (ring->tail - head));
+	return ring->size - (uint32_t)(ring->tail - head);
 }
 
 /* rma_run.c */

@@ -140,7 +140,7 @@ static int connect_rail(struct rma_stream *rs, struct rma_rail *rail,
 		.doorbells = &rs->s->stat.rma_doorbells,
 	};
 
-	rail->up = rail->drained = rail->held = false;
+	rail->up = rail->drained = false;
 	rail->quiet = rail->quiet_bytes = 0;
 	rail->asked = rail->told = 0;
 	rail->last_run = rs->last;
@@ -679,7 +679,7 @@ static void send_ctrl(struct rma_stream *rs)
 	}
 }
 
-void nmti_rma_ctrl(struct rma_stream *rs)
+nmti_hot void nmti_rma_ctrl(struct rma_stream *rs)
 {
 	if (rs->ctrl_len || nmti_win_due_now(rs->w))
 		send_ctrl(rs);

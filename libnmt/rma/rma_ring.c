@@ -16,9 +16,11 @@ int nmti_rma_ring_new(struct rma_stream *rs)
 {
 	int rc = nmti_rma_bounce_new(rs->rd, RMA_RING_FIRST, false, &rs->tx->ring.mem);
 
-	if (!rc)
-		rs->s->memory += RMA_RING_FIRST;
-	return rc;
+	if (rc)
+		return rc;
+	rs->tx->ring.size = RMA_RING_FIRST;
+	rs->s->memory += RMA_RING_FIRST;
+	return 0;
 }
 
 static void old_free(struct rma_stream *rs)
@@ -35,15 +37,15 @@ void nmti_rma_ring_free(struct rma_stream *rs)
 
 	if (ring->old.mr)
 		old_free(rs);
-	if (ring->mem.mr->size > RMA_RING_FIRST)
-		rs->rd->rings -= (uint32_t)ring->mem.mr->size;
+	if (ring->size > RMA_RING_FIRST)
+		rs->rd->rings -= ring->size;
 	nmti_rma_bounce_free(rs->rd, &ring->mem);
 }
 
 bool nmti_rma_ring_grow(struct rma_stream *rs)
 {
 	struct rma_ring *ring = &rs->tx->ring;
-	uint32_t size = (uint32_t)ring->mem.mr->size, more = size * RING_STEP;
+	uint32_t size = ring->size, more = size * RING_STEP;
 	struct rma_bounce mem = { .mr = NULL };
 
 	/* A run that is held back names the registration. */
@@ -55,11 +57,12 @@ bool nmti_rma_ring_grow(struct rma_stream *rs)
 	rs->s->memory += more;
 	ring->old = ring->mem;
 	ring->mem = mem;
+	ring->size = more;
 	ring->from = ring->tail;
 	return true;
 }
 
-void nmti_rma_ring_drop(struct rma_stream *rs, uint64_t to)
+nmti_hot void nmti_rma_ring_drop(struct rma_stream *rs, uint64_t to)
 {
 	struct rma_ring *ring = &rs->tx->ring;
 

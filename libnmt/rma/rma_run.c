@@ -13,24 +13,12 @@
  */
 #include "rma/rma_int.h"
 
-#define SIGNAL_RUNS 16u
-
 static struct rma_chunk *chunk_at(struct rma_tx *tx, uint32_t i)
 {
 	return &tx->chunk[i & tx->mask];
 }
 
 /* ---- to the device ------------------------------------------------------------------------ */
-
-/* Bytes of the ring that the run keeps until it is complete; a block of the stage is dearer. */
-static uint32_t kept(const struct rma_tx *tx, const struct rma_rail *rail, const struct rma_held *h)
-{
-	if (h->from.reg == rma_reg_at(&tx->ring.mem.mem, rail))
-		return h->run.len;
-	if (h->from.reg == rma_reg_at(&tx->stage.mem.mem, rail))
-		return (uint32_t)tx->ring.mem.mr->size / STAGE_BLOCKS;
-	return 0;
-}
 
 /* Somebody waits for what is under way. */
 static bool awaited(const struct rma_stream *rs)
@@ -42,13 +30,13 @@ static bool awaited(const struct rma_stream *rs)
 static uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rail,
 			 const struct rma_held *h, bool more)
 {
-	uint32_t flags = more ? NMTI_RMA_MORE : 0, half = rs->rd->lim.send_depth / 2;
+	uint32_t flags = more ? NMTI_RMA_MORE : 0;
 
-	if (rail->quiet + 1 >= (half < SIGNAL_RUNS ? half : SIGNAL_RUNS) ||
-	    rail->quiet_bytes + kept(rs->tx, rail, h) >= rs->tx->ring.mem.mr->size / 2 ||
+	if (rail->quiet + 1 >= rs->tx->signal_runs ||
+	    rail->quiet_bytes + h->kept >= rs->tx->ring.size / 2 ||
 	    (!more && rail->asked == rail->told && awaited(rs)))
 		flags |= NMTI_RMA_SIGNAL;
-	if (h->from.addr && h->run.len <= rs->rd->dev[rail->dev].lim.inline_max)
+	if (h->from.addr && h->run.len <= rail->inline_max)
 		flags |= NMTI_RMA_INLINE;
 	return flags;
 }
@@ -60,7 +48,7 @@ static void posted(struct rma_stream *rs, struct rma_rail *rail, const struct rm
 	rs->s->stat.rma_writes++;
 	rs->tx->settled = false;
 	rail->quiet++;
-	rail->quiet_bytes += kept(rs->tx, rail, h);
+	rail->quiet_bytes += h->kept;
 	if (!asked)
 		return;
 	rs->s->stat.rma_signalled++;
@@ -71,7 +59,8 @@ static void posted(struct rma_stream *rs, struct rma_rail *rail, const struct rm
 /* The older run that is held back goes. False: the device takes no more, or is lost. */
 static bool post_first(struct rma_stream *rs)
 {
-	struct rma_held *h = rs->tx->held;
+	struct rma_tx *tx = rs->tx;
+	struct rma_held *h = tx->held;
 	struct rma_rail *rail = &rs->rails[h->run.rail];
 	bool more = rs->nheld > 1 && h[1].run.rail == h->run.rail;
 	uint32_t flags = flags_of(rs, rail, h, more);
@@ -87,22 +76,24 @@ static bool post_first(struct rma_stream *rs)
 		nmti_rma_failed(rail, rc, "writing");
 		return false;
 	}
-	rail->held = flags & NMTI_RMA_MORE;
+	if (more)
+		tx->unrung |= 1u << h->run.rail;
+	else if (tx->unrung)
+		tx->unrung &= ~(1u << h->run.rail);
 	posted(rs, rail, h, flags & NMTI_RMA_SIGNAL ? number : 0);
 	rail->last_run = rail->run_of[number & rs->send_mask] = h->number;
-	h[0] = h[1];
-	rs->nheld--;
+	if (--rs->nheld)
+		h[0] = h[1];
 	return true;
 }
 
 static void ring_doorbells(struct rma_stream *rs)
 {
-	for (uint8_t i = 0; i < rs->nrails && rs->path == PATH_UP; i++) {
-		if (!rs->rails[i].held)
-			continue;
-		rs->rails[i].held = false;
-		rs->rd->ops->kick(rs->rails[i].ep);
-	}
+	uint32_t rails = rs->tx->unrung;
+
+	rs->tx->unrung = 0;
+	for (; rails && rs->path == PATH_UP; rails &= rails - 1)
+		rs->rd->ops->kick(rs->rails[__builtin_ctz(rails)].ep);
 }
 
 /* ---- memory of a run ---------------------------------------------------------------------- */
@@ -123,12 +114,11 @@ static int stage_block(struct rma_stream *rs)
 }
 
 /* Copy a run's bytes of a chunk into the stage; it gets the next number. */
-static int stage(struct rma_stream *rs, const struct rma_chunk *c, const struct nmti_run *run,
-		 struct nmti_rma_local *from)
+static int stage(struct rma_stream *rs, const struct rma_chunk *c, struct rma_held *h)
 {
 	struct rma_stage *st = &rs->tx->stage;
 	int block = stage_block(rs), rc;
-	uint32_t len = run->len;
+	uint32_t len = h->run.len;
 	uint64_t at;
 
 	if (block < 0)
@@ -138,38 +128,49 @@ static int stage(struct rma_stream *rs, const struct rma_chunk *c, const struct 
 	if (rc)
 		return rc;
 	rs->s->stat.tx_copied += len;
-	*from = (struct nmti_rma_local){ (char *)st->mem.mr->cpu + at,
-					 rma_reg_at(&st->mem.mem, &rs->rails[run->rail]), at, len };
+	h->from = (struct nmti_rma_local){ (char *)st->mem.mr->cpu + at,
+					   rma_reg_at(&st->mem.mem, &rs->rails[h->run.rail]), at,
+					   len };
+	h->kept = rs->tx->ring.size / STAGE_BLOCKS;
 	st->run[block] = rs->last + 1;
 	st->next = (st->next + 1) % STAGE_BLOCKS;
 	return 0;
 }
 
-/* Where the run's bytes, from tx->done of the chunk on, are. */
-static int locate(struct rma_stream *rs, const struct rma_chunk *c, const struct nmti_run *run,
-		  struct nmti_rma_local *from)
+/* Bytes of the ring from position AT on. */
+static void in_ring(const struct rma_ring *ring, uint64_t at, const struct rma_rail *rail,
+		    struct rma_held *h)
 {
-	const struct rma_rail *rail = &rs->rails[run->rail];
-	struct rma_tx *tx = rs->tx;
-	uint64_t at = c->at + tx->done;
+	const struct rma_bounce *mem = at < ring->from ? &ring->old : &ring->mem;
 
-	*from = (struct nmti_rma_local){ .len = 0 };
-	if (!run->len)
-		return 0;
+	at &= mem->mr->size - 1;
+	h->from = (struct nmti_rma_local){ (char *)mem->mr->cpu + at, rma_reg_at(&mem->mem, rail),
+					   at, h->run.len };
+	h->kept = mem == &ring->mem ? h->run.len : 0;
+}
+
+/* Where the run's bytes, from tx->done of the chunk on, are. */
+static int locate(struct rma_stream *rs, const struct rma_chunk *c, struct rma_held *h)
+{
+	const struct rma_rail *rail = &rs->rails[h->run.rail];
+	uint64_t at = c->at + rs->tx->done;
+
 	if (!c->mr) {
-		const struct rma_ring *ring = &tx->ring;
-		const struct rma_bounce *mem = c->at < ring->from ? &ring->old : &ring->mem;
-
-		at &= mem->mr->size - 1;
-		*from = (struct nmti_rma_local){ (char *)mem->mr->cpu + at,
-						 rma_reg_at(&mem->mem, rail), at, run->len };
+		in_ring(&rs->tx->ring, at, rail, h);
 		return 0;
 	}
 	if (!c->mem)
-		return stage(rs, c, run, from);
-	*from = (struct nmti_rma_local){ nmti_mr_cpu(c->mr, at), rma_reg_at(c->mem, rail), at,
-					 run->len };
+		return stage(rs, c, h);
+	h->from = (struct nmti_rma_local){ nmti_mr_cpu(c->mr, at), rma_reg_at(c->mem, rail), at,
+					   h->run.len };
+	h->kept = 0;
 	return 0;
+}
+
+static void nothing_of(struct rma_held *h)
+{
+	h->from = (struct nmti_rma_local){ .len = 0 };
+	h->kept = 0;
 }
 
 /* ---- from the window ---------------------------------------------------------------------- */
@@ -188,7 +189,7 @@ static struct rma_place *place_before(const struct rma_stream *rs, uint64_t run)
 }
 
 /* The window counts H, which lies behind those that are held back, as posted; it is one of them. */
-static void hold(struct rma_stream *rs, struct rma_held *h)
+nmti_hot static void hold(struct rma_stream *rs, struct rma_held *h)
 {
 	struct rma_tx *tx = rs->tx;
 
@@ -207,8 +208,12 @@ static void chunk_passed(struct rma_tx *tx)
 static int take_data(struct rma_stream *rs, struct rma_chunk *c, struct rma_held *h)
 {
 	struct rma_tx *tx = rs->tx;
-	int rc = locate(rs, c, &h->run, &h->from);
+	int rc = 0;
 
+	if (h->run.len)
+		rc = locate(rs, c, h);
+	else
+		nothing_of(h);
 	if (rc)
 		return rc;
 	hold(rs, h);
@@ -221,7 +226,7 @@ static int take_data(struct rma_stream *rs, struct rma_chunk *c, struct rma_held
 
 static void take_empty(struct rma_stream *rs, struct rma_held *h)
 {
-	h->from = (struct nmti_rma_local){ .len = 0 };
+	nothing_of(h);
 	hold(rs, h);
 	if (h->run.type != NMTI_RUN_TRUNC)
 		return;
@@ -367,22 +372,24 @@ static bool wanted(struct rma_stream *rs)
 	return false;
 }
 
-static bool pump(struct rma_stream *rs, uint32_t budget)
+static bool can_post(const struct rma_stream *rs)
+{
+	return rs->path == PATH_UP && !rs->s->error;
+}
+
+nmti_hot static bool pump(struct rma_stream *rs, uint32_t budget)
 {
 	uint32_t n = 0;
 	int rc = 0;
 
-	while (rs->path == PATH_UP && !rs->s->error) {
-		if (rs->nheld < 2 && n < budget && !rc) {
+	do {
+		while (!rc && rs->nheld < 2 && n < budget) {
 			rc = follows(rs) ? hold_next(rs) : 1;
 			n += !rc;
-			if (!rc && rs->nheld < 2)
-				continue;
 		}
-		if (!rs->nheld || !post_first(rs))
-			break;
-	}
-	ring_doorbells(rs);
+	} while (rs->nheld && post_first(rs) && can_post(rs));
+	if (rs->tx->unrung)
+		ring_doorbells(rs);
 	if (rc < 0) {
 		nmti_warn(rs->s->ctx, "%s: reading memory to send: %s", rs->s->ops->name,
 			  nmt_strerror(rc));
@@ -391,9 +398,9 @@ static bool pump(struct rma_stream *rs, uint32_t budget)
 	return !rc && n == budget && !rs->queue_full;
 }
 
-bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget)
+nmti_hot bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget)
 {
-	return wanted(rs) && pump(rs, budget);
+	return can_post(rs) && wanted(rs) && pump(rs, budget);
 }
 
 /* An empty request that tells when it, and so all before it, is complete. */

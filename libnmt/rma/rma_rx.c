@@ -289,7 +289,11 @@ static int piece_read(struct rma_stream *rs, const struct nmti_piece *p, uint32_
 	uint64_t at;
 	const struct nmt_mr *src = landed(rs, cell_of(p), &at);
 
-	return nmt_mr_read(src, at + p->offset + skip, dst, n);
+	at += p->offset + skip;
+	if (!src->cpu)
+		return nmt_mr_read(src, at, dst, n);
+	memcpy(dst, nmti_mr_cpu(src, at), n);
+	return 0;
 }
 
 void nmti_rma_rx_discard(struct rma_stream *rs)
@@ -313,7 +317,7 @@ static void tell_ready(struct nmt_stream *s)
 		nmti_tell(s);
 }
 
-bool nmti_rma_rx_bytes(struct rma_stream *rs)
+nmti_hot bool nmti_rma_rx_bytes(struct rma_stream *rs)
 {
 	struct nmt_stream *s = rs->s;
 
@@ -344,13 +348,14 @@ void nmti_rma_rx_news(struct rma_stream *rs)
 }
 
 /* What was taken may be worth telling the peer. */
-static void taken(struct rma_stream *rs)
+nmti_hot static void taken(struct rma_stream *rs)
 {
 	/* The end is to be told, too. */
 	rs->s->rx_ready = nmti_win_ready(rs->w) || rs->rx.end;
 	if (rs->path != PATH_UP)
 		return;
-	nmti_rma_refill(rs);
+	if (rs->rx.segs < rs->rx.target)
+		nmti_rma_refill(rs);
 	nmti_rma_ctrl(rs);
 	if (rs->rx.end)
 		nmti_work(rs->s);
@@ -374,7 +379,7 @@ struct copy {
 };
 
 /* Copy from the piece, of which USED bytes are gone, as far as the buffers go. */
-static int copy_piece(struct rma_stream *rs, const struct nmti_piece *p, uint32_t used,
+static inline int copy_piece(struct rma_stream *rs, const struct nmti_piece *p, uint32_t used,
 		      struct copy *c, uint32_t *got)
 {
 	uint32_t left = p->len - used;
@@ -445,8 +450,8 @@ static int copy_pieces(struct rma_stream *rs, struct copy *c, int *out_flags)
 	return any;
 }
 
-ssize_t nmti_rma_recv(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
-		      int *out_flags)
+nmti_hot ssize_t nmti_rma_recv(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
+			       int *out_flags)
 {
 	struct rma_stream *rs = rma_of(s);
 	struct copy c = { .iov = iov, .n = n };
@@ -551,7 +556,7 @@ static bool starved(struct rma_stream *rs)
 	return rs->path == PATH_UP && !rs->rx.segs && !nmti_cell_may(rs->s);
 }
 
-int nmti_rma_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
+nmti_hot int nmti_rma_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max)
 {
 	struct rma_stream *rs = rma_of(s);
 	struct nmti_piece p;

@@ -9,6 +9,7 @@
 #include "rma/rma_int.h"
 
 #define CHUNKS_MIN 256u
+#define SIGNAL_RUNS 16u
 /* Part of the ring at which a sender that found no room is told: not at each byte. */
 #define ROOM_PART 4u
 
@@ -51,6 +52,7 @@ int nmti_rma_tx_alloc(struct rma_stream *rs)
 	tx->op = (struct rma_op *)(tx->chunk + chunks);
 	tx->log = (struct rma_place *)(tx->op + ops);
 	tx->mask = chunks - 1;
+	tx->signal_runs = min32(SIGNAL_RUNS, rs->rd->lim.send_depth / 2);
 	tx->op_mask = ops - 1;
 	rs->s->memory += (uint32_t)tx_bytes(rs, chunks, ops);
 	return 0;
@@ -102,7 +104,7 @@ static struct rma_chunk *joinable(struct rma_tx *tx)
 		return NULL;
 	c = chunk_at(tx, tx->tail - 1);
 	if (c->mr || c->flags || !c->len || c->at + c->len != ring->tail || c->at < ring->from ||
-	    !(ring->tail & (ring->mem.mr->size - 1)))
+	    !(ring->tail & (ring->size - 1)))
 		return NULL;
 	return c;
 }
@@ -135,7 +137,7 @@ static uint32_t waiting(const struct rma_stream *rs)
  */
 static uint32_t ring_room(struct rma_stream *rs)
 {
-	uint32_t room = rma_ring_room(&rs->tx->ring), wait = waiting(rs);
+	uint32_t room = rma_ring_room(&rs->tx->ring), wait = nmti_rma_unsent(rs) ? waiting(rs) : 0;
 	uint32_t left = wait < RMA_RING_FIRST ? RMA_RING_FIRST - wait : 0; /* a resume takes back */
 
 	if (!room && left && nmti_rma_ring_grow(rs))
@@ -143,28 +145,34 @@ static uint32_t ring_room(struct rma_stream *rs)
 	return room < left ? room : left;
 }
 
-/* Copy what fits; how much. */
-static uint32_t put_bytes(struct rma_stream *rs, const char *from, size_t len)
+/* Copy what fits into one piece of the ring; how much. */
+static uint32_t put_piece(struct rma_stream *rs, const char *from, size_t len)
 {
 	struct rma_tx *tx = rs->tx;
 	struct rma_ring *ring = &tx->ring;
-	uint32_t done = 0;
+	uint32_t room = ring_room(rs); /* the ring may grow */
+	uint32_t at = (uint32_t)ring->tail & (ring->size - 1);
+	uint32_t n = min32(room, ring->size - at);
+	struct rma_chunk *c = joinable(tx);
 
-	while (done < len) {
-		uint32_t room = ring_room(rs), size = (uint32_t)ring->mem.mr->size;
-		uint32_t at = (uint32_t)ring->tail & (size - 1), n = size - at;
-		struct rma_chunk *c = joinable(tx);
+	n = n < len ? n : (uint32_t)len;
+	if (!n || (!c && !chunks_room(tx)))
+		return 0;
+	if (!c)
+		c = chunk_new(tx);
+	memcpy((char *)ring->mem.mr->cpu + at, from, n);
+	c->len += n;
+	ring->tail += n;
+	return n;
+}
 
-		n = n < room ? n : room;
-		n = n < len - done ? n : (uint32_t)(len - done);
-		if (!n || (!c && !chunks_room(tx)))
-			break;
-		c = c ? c : chunk_new(tx);
-		memcpy((char *)ring->mem.mr->cpu + at, from + done, n);
-		c->len += n;
-		ring->tail += n;
+/* Copy what fits; how much. */
+static uint32_t put_bytes(struct rma_stream *rs, const char *from, size_t len)
+{
+	uint32_t done = 0, n;
+
+	while (done < len && (n = put_piece(rs, from + done, len - done)))
 		done += n;
-	}
 	return done;
 }
 
@@ -180,46 +188,46 @@ static bool put_eor(struct rma_tx *tx, bool bytes)
 	return true;
 }
 
-/* What is behind the first SKIP bytes. */
-static size_t put_all(struct rma_stream *rs, const struct iovec *iov, int n, size_t skip)
+/* What is left of the buffers of a call. */
+struct source {
+	const struct iovec *iov;
+	int n;     /* 0: nothing */
+	size_t at; /* into the first one */
+};
+
+/* Copy what fits; how much. */
+nmti_hot static size_t put_all(struct rma_stream *rs, struct source *from)
 {
 	size_t sum = 0;
 
-	for (int i = 0; i < n; i++) {
-		size_t from = skip < iov[i].iov_len ? skip : iov[i].iov_len;
-		uint32_t done = put_bytes(rs, (char *)iov[i].iov_base + from,
-					  iov[i].iov_len - from);
+	while (from->n) {
+		uint32_t done = put_bytes(rs, (char *)from->iov->iov_base + from->at,
+					  from->iov->iov_len - from->at);
 
-		skip -= from;
 		sum += done;
-		if (done < iov[i].iov_len - from)
+		from->at += done;
+		if (from->at < from->iov->iov_len)
 			break;
+		from->iov++;
+		from->n--;
+		from->at = 0;
 	}
 	return sum;
 }
 
 /* Copy and send in turn, until the peer or the device takes no more; how much was copied. */
-static size_t put_and_send(struct rma_stream *rs, const struct iovec *iov, int n, size_t want)
+static size_t put_and_send(struct rma_stream *rs, struct source *from)
 {
-	size_t done = put_all(rs, iov, n, 0), more = done;
+	size_t done = put_all(rs, from), more = done;
 
-	while (done < want && more) {
+	while (from->n && more) {
 		nmti_rma_go_on(rs, 0);
 		if (rs->s->error || nmti_rma_unsent(rs))
 			break;
-		more = put_all(rs, iov, n, done);
+		more = put_all(rs, from);
 		done += more;
 	}
 	return done;
-}
-
-static size_t total_of(const struct iovec *iov, int n)
-{
-	size_t sum = 0;
-
-	for (int i = 0; i < n; i++)
-		sum += iov[i].iov_len;
-	return sum;
 }
 
 /* Something is in the way that a completion, perhaps there already, would take away. */
@@ -228,7 +236,7 @@ static bool blocked(const struct rma_stream *rs)
 	return rs->path == PATH_UP && (rs->nheld || nmti_rma_unsent(rs));
 }
 
-void nmti_rma_go_on(struct rma_stream *rs, int flags)
+nmti_hot void nmti_rma_go_on(struct rma_stream *rs, int flags)
 {
 	if (flags & MSG_MORE || rs->path != PATH_UP || nmti_rma_pump(rs, UINT32_MAX)) {
 		nmti_work(rs->s);
@@ -244,24 +252,25 @@ void nmti_rma_go_on(struct rma_stream *rs, int flags)
 		nmti_work(rs->s);
 }
 
-ssize_t nmti_rma_send(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
+nmti_hot ssize_t nmti_rma_send(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
 {
 	struct rma_stream *rs = rma_of(s);
-	size_t want = total_of(iov, n), done;
+	struct source from = { .iov = iov, .n = n };
 	int rc = rs->tx ? 0 : nmti_rma_tx_alloc(rs);
+	size_t done;
+	bool all;
 
 	if (rc)
 		return rc;
-	done = put_and_send(rs, iov, n, want);
-	if (flags & MSG_EOR && done == want && !put_eor(rs->tx, want))
-		done = SIZE_MAX;
-	s->stat.tx_copied += done == SIZE_MAX ? 0 : done;
-	if (done != want)
+	done = put_and_send(rs, &from);
+	all = !from.n && (!(flags & MSG_EOR) || put_eor(rs->tx, done));
+	s->stat.tx_copied += done;
+	if (!all)
 		s->tx_ready = false;
 	nmti_rma_go_on(rs, flags);
 	if (s->error)
 		return s->error;
-	return done == SIZE_MAX || (!done && want) ? -EAGAIN : (ssize_t)done;
+	return all || done ? (ssize_t)done : -EAGAIN;
 }
 
 /* ---- borrowed runs ------------------------------------------------------------------------ */
@@ -294,8 +303,8 @@ static void borrow(struct rma_stream *rs, const struct nmt_frag *frag)
 		rs->s->stat.fallback_staging++;
 }
 
-int nmti_rma_send_mr(struct nmt_stream *s, const struct nmt_frag *frags, int n, int flags,
-		     uint64_t cookie)
+nmti_hot int nmti_rma_send_mr(struct nmt_stream *s, const struct nmt_frag *frags, int n, int flags,
+			      uint64_t cookie)
 {
 	struct rma_stream *rs = rma_of(s);
 	struct rma_op *op;
@@ -347,14 +356,14 @@ static void op_finish(struct rma_stream *rs, int status)
 	nmti_tell(rs->s);
 }
 
-static void finish_first(struct rma_stream *rs, int status)
+nmti_hot static void finish_first(struct rma_stream *rs, int status)
 {
 	if (chunk_at(rs->tx, rs->tx->head)->flags & CHUNK_OP)
 		op_finish(rs, status);
 	chunk_drop(rs);
 }
 
-void nmti_rma_completed(struct rma_stream *rs)
+nmti_hot void nmti_rma_completed(struct rma_stream *rs)
 {
 	struct rma_tx *tx = rs->tx;
 	uint64_t done = nmti_win_done(rs->w);
@@ -366,7 +375,7 @@ void nmti_rma_completed(struct rma_stream *rs)
 	}
 	if (!any || rs->s->tx_ready)
 		return;
-	if (rma_ring_room(&tx->ring) < tx->ring.mem.mr->size / ROOM_PART ||
+	if (rma_ring_room(&tx->ring) < tx->ring.size / ROOM_PART ||
 	    waiting(rs) > RMA_RING_FIRST - RMA_RING_FIRST / ROOM_PART ||
 	    chunks_room(tx) < CHUNKS_MIN / 4)
 		return;

@@ -161,6 +161,7 @@ int nmti_win_open(const struct nmti_win_attr *attr, struct nmti_win **out)
 	memset(w, 0, l.bytes);
 	w->attr = *attr;
 	w->ctl.limit = attr->tx_ctrl;
+	w->ctl.half = attr->rx_ctrl / 2;
 	tx_init(w, (char *)w, &l);
 	rx_init(w, (char *)w, &l);
 	*out = w;

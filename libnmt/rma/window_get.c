@@ -21,7 +21,7 @@ static bool grants_due(const struct nmti_win *w)
 	const struct win_rx *r = &w->rx;
 	uint32_t room;
 
-	if (likely(!r->pending))
+	if (!r->pending)
 		return false;
 	room = w->attr.rx_grants - r->open;
 	if (!room || r->fin)
@@ -47,10 +47,13 @@ static bool counts_due(const struct nmti_win *w)
 	       w->rx.records != w->ctl.told_records;
 }
 
-bool nmti_win_due_now(const struct nmti_win *w)
+nmti_hot bool nmti_win_due_now(const struct nmti_win *w)
 {
-	return !w->fenced && (w->rx.now || ctrl_owed(&w->ctl) >= w->attr.rx_ctrl / 2u ||
-			      grants_due(w) || answer_due(w) || cancel_due(w));
+	bool now = w->rx.now || ctrl_owed(&w->ctl) >= w->ctl.half;
+
+	if (!now && likely(!w->rx.pending && !w->rx.wants && !w->answer))
+		return false;
+	return !w->fenced && (now || grants_due(w) || answer_due(w) || cancel_due(w));
 }
 
 enum nmti_win_due nmti_win_due(const struct nmti_win *w)

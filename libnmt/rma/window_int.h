@@ -11,10 +11,8 @@
 #ifndef NMTI_RMA_WINDOW_INT_H
 #define NMTI_RMA_WINDOW_INT_H
 
+#include "hint.h"
 #include "rma/window.h"
-
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* ---- regions ------------------------------------------------------------------------------- */
 
@@ -207,6 +205,7 @@ static inline uint64_t win_rx_index(const struct win_rx *r, const struct rx_seg 
 struct win_ctl {
 	uint32_t used, limit;   /* own control messages of the epoch */
 	uint32_t arrived, told; /* the peer's; credit that it was told of */
+	uint32_t half;          /* credit that has to be told now */
 	uint64_t told_offset, told_records;
 	struct nmti_win_pos acked; /* fin: not used */
 	uint32_t regions;          /* REGION messages due */

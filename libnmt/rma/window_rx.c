@@ -307,7 +307,7 @@ static int drain(struct nmti_win *w)
 	return 0;
 }
 
-int nmti_win_arrived(struct nmti_win *w, uint8_t rail, uint32_t imm, uint32_t len)
+nmti_hot int nmti_win_arrived(struct nmti_win *w, uint8_t rail, uint32_t imm, uint32_t len)
 {
 	struct win_rx *r = &w->rx;
 	struct rx_rail *q = &r->rails[rail];
@@ -339,12 +339,12 @@ static inline void make_piece(const struct win_rx *r, const struct rx_ready *e, 
 		piece->status = e->flags & READY_STOP ? -ECANCELED : -EMSGSIZE;
 }
 
-bool nmti_win_ready(const struct nmti_win *w)
+nmti_hot bool nmti_win_ready(const struct nmti_win *w)
 {
 	return w->rx.ready_head != w->rx.ready_tail;
 }
 
-bool nmti_win_peek(const struct nmti_win *w, struct nmti_piece *piece)
+nmti_hot bool nmti_win_peek(const struct nmti_win *w, struct nmti_piece *piece)
 {
 	const struct win_rx *r = &w->rx;
 
@@ -400,7 +400,7 @@ static void finish(struct nmti_win *w)
 	trim(r);
 }
 
-void nmti_win_take(struct nmti_win *w)
+nmti_hot void nmti_win_take(struct nmti_win *w)
 {
 	struct win_rx *r = &w->rx;
 	const struct rx_ready *e = &r->ready[r->ready_head++ & r->ready_mask];

@@ -76,8 +76,8 @@ static enum nmti_win_wait next_other(const struct win_tx *t, uint64_t len, bool 
 	return offer(t, run, NMTI_RUN_DATA, 0, true);
 }
 
-enum nmti_win_wait nmti_win_next(const struct nmti_win *w, uint64_t len, bool eor,
-				 struct nmti_run *run)
+nmti_hot enum nmti_win_wait nmti_win_next(const struct nmti_win *w, uint64_t len, bool eor,
+					  struct nmti_run *run)
 {
 	const struct win_tx *t = &w->tx;
 	uint64_t n = win_min(len, t->stop - t->offset);
@@ -146,7 +146,7 @@ static void posted_edge(struct nmti_win *w, const struct nmti_run *run)
 		t->stop = win_stop(t->offset, t->end, t->stripe);
 }
 
-uint64_t nmti_win_posted(struct nmti_win *w, const struct nmti_run *run)
+nmti_hot uint64_t nmti_win_posted(struct nmti_win *w, const struct nmti_run *run)
 {
 	struct win_tx *t = &w->tx;
 	struct tx_run *r = &t->runs[++t->number & (t->depth - 1)];
@@ -163,7 +163,7 @@ uint64_t nmti_win_posted(struct nmti_win *w, const struct nmti_run *run)
 
 /* ---- what completed ------------------------------------------------------------------------- */
 
-void nmti_win_complete(struct nmti_win *w, uint8_t rail, uint64_t run)
+nmti_hot void nmti_win_complete(struct nmti_win *w, uint8_t rail, uint64_t run)
 {
 	struct win_tx *t = &w->tx;
 	uint64_t done = t->done;

@@ -30,6 +30,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "hint.h"
 #include "list.h"
 #include "rma/rma.h"
 
@@ -148,6 +149,8 @@ struct nmti_rma_ep {
 	bool connected;    /* it was UP */
 	bool marked;       /* a fenced send queue has its marker */
 	uint8_t rail, epoch;
+	uint16_t generation;
+	uint32_t index;
 
 	/* Sending; requests are numbered from 1. */
 	uint64_t number, rung, done; /* given out; at the adapter; complete */
@@ -183,8 +186,6 @@ struct nmti_rma_ep {
 	uint8_t stage[VERBS_STAGE];
 
 	/* Set-up and end. */
-	uint32_t index;
-	uint16_t generation;
 	struct verbs_cq *cq;
 	uint32_t cq_share;
 	struct nmti_list all, expected, event;
@@ -208,32 +209,10 @@ struct nmti_rma_ep {
 #define VERBS_TELL_FAILED 0x2u
 #define VERBS_TELL_DRAINED 0x4u
 
+/* What a poll touches comes first, and large arrays last. */
 struct nmti_rma_dev {
 	struct nmt_pdomain *pd;
-	struct verbs_port port; /* ctx is NULL once the adapter is gone */
-	struct verbs_opt opt;
-	struct nmti_rma_limits limits;
-	struct ibv_pd *ibpd;
-	struct ibv_comp_channel *comp;
-	struct rdma_event_channel *cm;
-	bool port_down, leaving; /* leaving: the adapter is gone, endpoints drain yet */
-	int sock; /* for questions about interfaces */
-	struct nmti_timer leaver;
-	struct rdma_cm_id **parked; /* to be destroyed when the network works again */
-	uint32_t nparked, parked_cap;
-	struct nmti_timer park_timer;
-	struct nmti_source comp_src, async_src, cm_src;
-
-	struct verbs_cq cqs[VERBS_CQS];
-	uint32_t ncqs, turn;
-	struct verbs_srq srqs[VERBS_SRQS];
-	uint32_t nsrqs;
-	bool srq_used; /* receives came back in this poll */
-	struct nmti_rma_ep *by_qp[VERBS_QPS]; /* those with a shared receive queue */
-	struct nmti_list quitting;
-	struct ibv_wc ahead[VERBS_BATCH]; /* taken from a queue, not looked at yet */
-	int nahead, ahead_pos;
-
+	struct nmti_list events, touched, quitting;
 	/* Endpoints by index; a free one has its generation only. */
 	struct verbs_slot {
 		struct nmti_rma_ep *ep;
@@ -242,11 +221,33 @@ struct nmti_rma_dev {
 	} *slots;
 	uint32_t nslots, free_slot;
 	uint32_t neps;
+	uint32_t ncqs, turn;
+	uint32_t asked; /* events at most that COMP still has, or will have */
+	uint32_t nused; /* of USED */
+	uint32_t nsrqs;
+	int nahead, ahead_pos;
+	bool srq_used;           /* receives came back in this poll */
+	bool port_down, leaving; /* leaving: the adapter is gone, endpoints drain yet */
+	struct verbs_cq cqs[VERBS_CQS];
+	struct ibv_wc ahead[VERBS_BATCH]; /* taken from a queue, not looked at yet */
 
-	struct nmti_list eps, expected, events, touched, regs;
+	struct verbs_port port; /* ctx is NULL once the adapter is gone */
+	struct verbs_opt opt;
+	struct nmti_rma_limits limits;
+	struct ibv_pd *ibpd;
+	struct ibv_comp_channel *comp;
+	struct rdma_event_channel *cm;
+	int sock; /* for questions about interfaces */
+	struct nmti_timer leaver;
+	struct rdma_cm_id **parked; /* to be destroyed when the network works again */
+	uint32_t nparked, parked_cap;
+	struct nmti_timer park_timer;
+	struct nmti_source comp_src, async_src, cm_src;
+	struct nmti_list eps, expected, regs;
+	struct verbs_srq srqs[VERBS_SRQS];
+	struct nmti_rma_ep *by_qp[VERBS_QPS]; /* those with a shared receive queue */
 
-	/* Receives to post again, and messages, of the poll that runs or ran last. */
-	uint32_t nused;
+	/* Receives that are to be posted again, and messages, of the poll that runs or ran last. */
 	struct ibv_recv_wr used[VERBS_BATCH];
 	struct ibv_sge used_sge[VERBS_BATCH];
 	uint8_t msgs[VERBS_BATCH][VERBS_MSG_MAX];
@@ -373,6 +374,7 @@ void nmti_verbs_cq_take(struct nmti_rma_ep *ep, struct verbs_cq *cq, uint32_t en
 void nmti_verbs_cq_give(struct nmti_rma_ep *ep);
 void nmti_verbs_cqs_free(struct nmti_rma_dev *dev);
 int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max);
+void nmti_verbs_repost(struct nmti_rma_dev *dev); /* the receives that the last poll took */
 int nmti_verbs_arm(struct nmti_rma_dev *dev);
 void nmti_verbs_comp_ready(struct nmti_source *src, uint32_t events);
 

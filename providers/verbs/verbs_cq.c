@@ -5,8 +5,9 @@
  * queue overruns, whatever peers do. When one is full, a further one is made. All of a device report
  * to one channel, which is the source that wakes the domain.
  *
- * Receives are posted again before poll returns, so the peer's credit and the slot come back
- * together. That is why messages are copied out.
+ * Receives are posted again by the next poll, so that an answer goes out first, or before a message
+ * is sent, since only messages tell the peer of credit: it never has credit for a slot that is not
+ * posted. That is why messages are copied out.
  */
 #include <arpa/inet.h>
 
@@ -115,13 +116,13 @@ static void fail_words(struct nmti_rma_ep *ep, const struct ibv_wc *wc)
 
 static void fill(struct nmti_rma_wc *out, struct nmti_rma_ep *ep, enum nmti_rma_event event)
 {
-	memset(out, 0, sizeof(*out));
 	out->ep = ep;
 	out->owner = ep->owner;
 	out->event = (uint8_t)event;
 }
 
-static int on_sent(struct nmti_rma_ep *ep, const struct ibv_wc *wc, struct nmti_rma_wc *out)
+nmti_hot static int on_sent(struct nmti_rma_ep *ep, const struct ibv_wc *wc,
+			    struct nmti_rma_wc *out)
 {
 	uint64_t number = ep->done + ((wc->wr_id - ep->done) & VERBS_LOW);
 
@@ -201,7 +202,8 @@ static int on_shared(struct nmti_rma_dev *dev, struct nmti_rma_ep *ep, const str
 	return 1;
 }
 
-static int on_received(struct nmti_rma_ep *ep, const struct ibv_wc *wc, struct nmti_rma_wc *out)
+nmti_hot static int on_received(struct nmti_rma_ep *ep, const struct ibv_wc *wc,
+				struct nmti_rma_wc *out)
 {
 	uint32_t slot = wc->wr_id & VERBS_LOW;
 
@@ -220,7 +222,7 @@ static int on_received(struct nmti_rma_ep *ep, const struct ibv_wc *wc, struct n
 
 /* ---- poll ---- */
 
-static void repost(struct nmti_rma_dev *dev)
+static void repost_own(struct nmti_rma_dev *dev)
 {
 	struct nmti_list *node;
 
@@ -239,6 +241,13 @@ static void repost(struct nmti_rma_dev *dev)
 		if (rc)
 			nmti_verbs_fail(ep, -EIO, "posting a receive: %s", strerror(rc));
 	}
+}
+
+void nmti_verbs_repost(struct nmti_rma_dev *dev)
+{
+	repost_own(dev);
+	nmti_verbs_srq_repost(dev);
+	dev->nused = 0;
 }
 
 static bool is_shared(const struct ibv_wc *wc)
@@ -265,7 +274,7 @@ static int look_at(struct nmti_rma_dev *dev, struct nmti_rma_ep *ep, const struc
 }
 
 /* Look at what was taken from a queue while there is room for what it says. */
-static int look(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
+nmti_hot static int look(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
 {
 	int n = 0;
 
@@ -299,7 +308,8 @@ static void broken(struct nmti_rma_dev *dev, const struct verbs_cq *cq)
 }
 
 /* Take from one queue until it is empty or OUT is full. */
-static int poll_one(struct nmti_rma_dev *dev, struct verbs_cq *cq, struct nmti_rma_wc *out, int max)
+nmti_hot static int poll_one(struct nmti_rma_dev *dev, struct verbs_cq *cq,
+			     struct nmti_rma_wc *out, int max)
 {
 	int n = 0, got, want;
 
@@ -325,17 +335,18 @@ static int poll_one(struct nmti_rma_dev *dev, struct verbs_cq *cq, struct nmti_r
 	return n;
 }
 
-static int poll_all(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
+nmti_hot static int poll_all(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
 {
 	int n = look(dev, out, max);
 
-	for (uint32_t i = 0; i < dev->ncqs && n < max; i++) {
-		struct verbs_cq *cq = &dev->cqs[(dev->turn + i) % dev->ncqs];
+	for (uint32_t i = 0, at = dev->turn; i < dev->ncqs && n < max; i++, at++) {
+		struct verbs_cq *cq = &dev->cqs[at < dev->ncqs ? at : at - dev->ncqs];
 
 		if (cq->reserved || cq->stale)
 			n += poll_one(dev, cq, out + n, max - n);
 	}
-	dev->turn += n == max;
+	if (n == max)
+		dev->turn = dev->turn + 1 < dev->ncqs ? dev->turn + 1 : 0;
 	return n;
 }
 
@@ -380,18 +391,17 @@ static int tell(struct nmti_rma_dev *dev, uint8_t which, struct nmti_rma_wc *out
 	return n;
 }
 
-int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
+nmti_hot int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 {
 	int n = 0, keep;
 
 	max = max < VERBS_BATCH ? max : VERBS_BATCH;
-	dev->nused = 0;
+	if (dev->nused || dev->srq_used)
+		nmti_verbs_repost(dev);
 	if (__builtin_expect(!nmti_list_empty(&dev->events), 0))
 		n = tell(dev, VERBS_TELL_CONNECTED, wc, max);
 	keep = n < max && !nmti_list_empty(&dev->events); /* room, so that busy queues hide none */
 	n += poll_all(dev, wc + n, max - n - keep);
-	repost(dev);
-	nmti_verbs_srq_repost(dev);
 	if (__builtin_expect(!nmti_list_empty(&dev->events), 0))
 		n += tell(dev, UINT8_MAX, wc + n, max - n);
 	return n;
@@ -405,12 +415,14 @@ int nmti_verbs_arm(struct nmti_rma_dev *dev)
 	if (!nmti_list_empty(&dev->events) || !nmti_list_empty(&dev->quitting) ||
 	    dev->ahead_pos < dev->nahead)
 		return -EAGAIN;
+	nmti_verbs_repost(dev);
 	for (uint32_t i = 0; i < dev->ncqs; i++) {
 		struct verbs_cq *cq = &dev->cqs[i];
 
 		if (cq->armed || (!cq->reserved && !cq->stale))
 			continue;
 		cq->armed = !ibv_req_notify_cq(cq->cq, 0);
+		dev->asked += cq->armed;
 		dev->ahead_pos = 0;
 		dev->nahead = ibv_poll_cq(cq->cq, VERBS_BATCH, dev->ahead);
 		if (dev->nahead > 0) {
@@ -422,7 +434,11 @@ int nmti_verbs_arm(struct nmti_rma_dev *dev)
 	return 0;
 }
 
-/* The domain is awake; poll comes next. */
+/*
+ * The domain is awake; poll comes next. A look that finds no event is a system call for nothing: with
+ * one queue there is none behind the last event that was asked for. With several the events say which
+ * one is not armed any more, so all are read.
+ */
 void nmti_verbs_comp_ready(struct nmti_source *src, uint32_t events)
 {
 	struct nmti_rma_dev *dev = nmti_container(src, struct nmti_rma_dev, comp_src);
@@ -430,13 +446,19 @@ void nmti_verbs_comp_ready(struct nmti_source *src, uint32_t events)
 	void *context;
 
 	(void)events;
-	while (!ibv_get_cq_event(dev->comp, &ibcq, &context)) {
-		struct verbs_cq *cq = context;
+	do {
+		struct verbs_cq *cq;
 
+		if (ibv_get_cq_event(dev->comp, &ibcq, &context)) {
+			dev->asked = 0;
+			return;
+		}
+		cq = context;
 		cq->armed = false;
 		if (++cq->unacked == ACK_AT) {
 			ibv_ack_cq_events(ibcq, ACK_AT);
 			cq->unacked = 0;
 		}
-	}
+		dev->asked -= dev->asked > 0;
+	} while (dev->asked || dev->ncqs > 1);
 }

@@ -127,6 +127,7 @@ static int watch(struct nmti_rma_dev *dev, struct nmti_source *src, int fd,
 		return -errno;
 	src->ready = ready;
 	src->fd = fd;
+	src->bell = fd == dev->comp->fd;
 	return nmti_watch(dev->pd->dom, src, EPOLLIN);
 }
 

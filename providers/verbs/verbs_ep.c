@@ -250,8 +250,8 @@ void nmti_verbs_qp_free(struct nmti_rma_ep *ep)
 
 /* ---- receives ---- */
 
-void nmti_verbs_recv_wr(struct nmti_rma_ep *ep, uint32_t slot, struct ibv_recv_wr *wr,
-			struct ibv_sge *sge)
+nmti_hot void nmti_verbs_recv_wr(struct nmti_rma_ep *ep, uint32_t slot, struct ibv_recv_wr *wr,
+				 struct ibv_sge *sge)
 {
 	memset(wr, 0, sizeof(*wr));
 	wr->wr_id = verbs_wr_id(ep, slot) | VERBS_RECV;

@@ -9,7 +9,7 @@
 #include "verbs.h"
 
 /* Hand N requests of the chain over; what the adapter refuses breaks the endpoint. */
-static void ring(struct nmti_rma_ep *ep, struct ibv_send_wr *first, uint32_t n)
+nmti_hot static void ring(struct nmti_rma_ep *ep, struct ibv_send_wr *first, uint32_t n)
 {
 	struct ibv_send_wr *bad = NULL;
 	int rc = ibv_post_send(ep->qp, first, &bad);
@@ -54,7 +54,7 @@ static bool stage(struct nmti_rma_ep *ep, struct verbs_tx *tx)
 }
 
 /* The request at the end of the chain is filled in, but for what all have in common. */
-static uint64_t submit(struct nmti_rma_ep *ep, struct verbs_tx *tx, uint32_t flags)
+nmti_hot static uint64_t submit(struct nmti_rma_ep *ep, struct verbs_tx *tx, uint32_t flags)
 {
 	bool hold = flags & NMTI_RMA_MORE && ep->chained + 1 < VERBS_CHAIN;
 	bool signal = flags & NMTI_RMA_SIGNAL || ++ep->quiet >= ep->depth / 2;
@@ -76,8 +76,9 @@ static uint64_t submit(struct nmti_rma_ep *ep, struct verbs_tx *tx, uint32_t fla
 	return ep->number;
 }
 
-int nmti_verbs_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, uint64_t remote,
-		     uint64_t key, uint32_t imm, uint32_t flags, uint64_t *number)
+nmti_hot int nmti_verbs_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from,
+			      uint64_t remote, uint64_t key, uint32_t imm, uint32_t flags,
+			      uint64_t *number)
 {
 	struct verbs_tx *tx;
 	int rc = room(ep);
@@ -128,8 +129,11 @@ int nmti_verbs_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint3
 		    uint64_t *number)
 {
 	struct verbs_tx *tx;
-	int rc = room(ep);
+	int rc;
 
+	if (ep->dev->nused || ep->dev->srq_used)
+		nmti_verbs_repost(ep->dev); /* the message may tell of credit for them */
+	rc = room(ep);
 	if (rc)
 		return rc;
 	if (len > ep->msg_max)

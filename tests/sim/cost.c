@@ -1,45 +1,112 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sim_cost COUNT: COUNT messages of 64 bytes over the simulated fabric, each taken before the next
- * is sent. Under callgrind the difference of two runs tells what the engine costs a message.
+ * sim_cost COUNT [oneway|turn|answer]: COUNT messages of 64 bytes over the simulated fabric, each
+ * taken before the next is sent. Under callgrind the difference of two runs tells what they cost.
+ *
+ * oneway  all of them go to the server
+ * turn    each end answers, as nmt_perf lat does: poll, event, receive, send
+ * answer  the same, of which callgrind --collect-atstart=no collects only what lies between the
+ *         poll of the device that told of a message and the write of the answer
  */
 #include <stdio.h>
 #include <stdlib.h>
 
+#if defined(__has_include)
+#if __has_include(<valgrind/callgrind.h>)
+#include <valgrind/callgrind.h>
+#endif
+#endif
+#ifndef CALLGRIND_TOGGLE_COLLECT
+#define CALLGRIND_TOGGLE_COLLECT (void)0
+#endif
+
 #include "sim.h"
 #include "suite.h"
 
+#define SIZE 64
+#define EVENTS 64
+
 static unsigned long count;
 
-static void t_messages(struct env *env)
+static void t_oneway(struct env *env)
 {
 	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
-	char buf[64] = "";
+	char buf[SIZE] = "";
 	struct pair p;
 
 	env_open(env, &attr);
 	pair_open(env, &p);
 	for (unsigned long i = 0; i < count; i++) {
-		assert_int_equal(nmt_send(p.c->s, buf, sizeof(buf), 0), sizeof(buf));
-		while (nmt_recv(p.s->s, buf, sizeof(buf), 0) != sizeof(buf))
+		assert_int_equal(nmt_send(p.c->s, buf, SIZE, 0), SIZE);
+		while (nmt_recv(p.s->s, buf, SIZE, 0) != SIZE)
 			env_spin(env, 1);
 	}
 }
 
+/* Answer what comes. */
+static void answer(struct env *env, struct end *e)
+{
+	struct nmt_event ev[EVENTS];
+	char buf[SIZE];
+	int n = nmt_poll(env->dom[e->side], ev, EVENTS, 0);
+
+	for (int i = 0; i < n; i++) {
+		if (ev[i].type != NMT_EV_READABLE)
+			continue;
+		assert_int_equal(nmt_recv(e->s, buf, SIZE, 0), SIZE);
+		assert_int_equal(nmt_send(e->s, buf, SIZE, 0), SIZE);
+	}
+}
+
+static void t_turn(struct env *env)
+{
+	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
+	struct sim_counts c = { 0 };
+	char buf[SIZE] = "";
+	struct pair p;
+
+	env_open(env, &attr);
+	pair_open(env, &p);
+	assert_int_equal(nmt_send(p.c->s, buf, SIZE, 0), SIZE);
+	while (c.writes < count) {
+		for (int i = 0; i < 16; i++) {
+			answer(env, p.s);
+			answer(env, p.c);
+		}
+		sim_read(&c);
+	}
+}
+
+static void collect(bool begins)
+{
+	static bool on;
+
+	if (on != begins)
+		CALLGRIND_TOGGLE_COLLECT;
+	on = begins;
+}
+
 int main(int argc, char **argv)
 {
-	struct test test = { .name = "cost", .run = t_messages, .limit_ms = 300000 };
+	struct test test = { .name = "cost", .run = t_turn, .limit_ms = 300000 };
 	struct suite suite = { .seed = 1 };
+	struct sim_knobs knobs = { .seed = 1 };
 
-	count = argc == 2 ? strtoul(argv[1], NULL, 0) : 0;
-	if (!count) {
-		fprintf(stderr, "usage: sim_cost COUNT\n");
+	count = argc >= 2 ? strtoul(argv[1], NULL, 0) : 0;
+	if (argc <= 2 || !strcmp(argv[2], "oneway"))
+		test.run = t_oneway;
+	else if (!strcmp(argv[2], "answer"))
+		knobs.turn = collect;
+	else if (strcmp(argv[2], "turn") != 0)
+		count = 0;
+	if (!count || argc > 3) {
+		fprintf(stderr, "usage: sim_cost COUNT [oneway|turn|answer]\n");
 		return 2;
 	}
 	if (!config_find("sim.negotiated.pool.host", &suite.cfg))
 		return 1;
 	snprintf(suite.cfg.spec, sizeof(suite.cfg.spec), "sim");
-	sim_set(&(struct sim_knobs){ .seed = 1 });
+	sim_set(&knobs);
 	env_run(&suite, &test);
 	return 0;
 }

@@ -76,6 +76,7 @@ struct sim_cqe *sim_complete(struct nmti_rma_ep *ep, uint8_t event)
 
 static int sim_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 {
+	bool imm = false;
 	int n = 0;
 
 	pthread_mutex_lock(&sim.lock);
@@ -90,6 +91,7 @@ static int sim_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 		c->wc.ep->messages -= c->wc.event == NMTI_RMA_MESSAGE;
 		if (c->wc.event == NMTI_RMA_WRITTEN)
 			c->wc.ep->told = c->wc.number;
+		imm |= c->wc.event == NMTI_RMA_IMM;
 		wc[n] = c->wc;
 		if (c->wc.event == NMTI_RMA_MESSAGE) {
 			memcpy(dev->told[n], c->data, c->wc.len);
@@ -98,6 +100,8 @@ static int sim_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 		n++;
 	}
 	pthread_mutex_unlock(&sim.lock);
+	if (imm && sim.knobs.turn)
+		sim.knobs.turn(true);
 	return n;
 }
 
@@ -157,6 +161,7 @@ static int sim_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_
 	dev->net = (uint32_t)(p - profiles);
 	dev->timer.fire = later;
 	dev->src.ready = news;
+	dev->src.bell = true;
 	dev->src.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (dev->src.fd < 0 || nmti_watch(pd->dom, &dev->src, EPOLLIN)) {
 		free(dev);

@@ -44,6 +44,8 @@ struct sim_knobs {
 	uint64_t call_at;
 	uint32_t call_again;
 	void (*call)(void);
+	/* To measure what lies between: BEGINS when a poll has told of bytes, not when a write begins. */
+	void (*turn)(bool begins);
 	bool hostile;          /* what a device refuses to a peer breaks the rail, and is no bug */
 };
 void sim_set(const struct sim_knobs *knobs);

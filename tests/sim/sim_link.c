@@ -122,6 +122,8 @@ int sim_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, uint64_
 	struct sim_item *it;
 	int rc;
 
+	if (sim.knobs.turn)
+		sim.knobs.turn(false);
 	pthread_mutex_lock(&sim.lock);
 	rc = may_post(ep);
 	if (!rc) {

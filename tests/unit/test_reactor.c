@@ -52,6 +52,34 @@ static void kick(int fd)
 
 /* ---- descriptors ---- */
 
+/* A bell is run, and is no news of sockets. */
+static void test_bell(void **state)
+{
+	int fd = eventfd(0, EFD_NONBLOCK), other = eventfd(0, EFD_NONBLOCK);
+	struct probe bell, p;
+	struct unit u;
+
+	(void)state;
+	unit_open(&u, "tcp");
+	probe(&u, &bell, fd, 0);
+	bell.src.bell = true;
+	assert_int_equal(nmti_watch(u.dom, &bell.src, EPOLLIN), 0);
+	probe(&u, &p, other, EPOLLIN);
+	kick(fd);
+	assert_int_equal(nmti_reactor_wait(u.dom, UNIT_LIMIT), 0);
+	assert_int_equal(bell.calls, 1);
+	kick(fd);
+	kick(other);
+	assert_int_equal(nmti_reactor_wait(u.dom, UNIT_LIMIT), 1);
+	assert_int_equal(bell.calls, 2);
+	assert_int_equal(p.calls, 1);
+	nmti_unwatch(u.dom, &bell.src);
+	nmti_unwatch(u.dom, &p.src);
+	close(fd);
+	close(other);
+	unit_close(&u);
+}
+
 static void test_watch(void **state)
 {
 	int fd = eventfd(0, EFD_NONBLOCK);
@@ -511,7 +539,7 @@ static void test_deadline(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	cmocka_unit_test(test_watch),
+	cmocka_unit_test(test_watch), cmocka_unit_test(test_bell),
 	cmocka_unit_test(test_unwatch_self),
 	cmocka_unit_test(test_unwatch_other),
 	cmocka_unit_test(test_handover),

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define NMT_PROVIDER_ABI 5
+#define NMT_PROVIDER_ABI 6
 
 /* Circular list with a head, as in the kernel. */
 struct nmti_list {
@@ -129,6 +129,7 @@ static inline void nmti_mr_drop(struct nmt_mr *mr)
 struct nmti_source {
 	void (*ready)(struct nmti_source *src, uint32_t events);
 	int fd;
+	bool bell; /* it says no more than that ops->progress finds something */
 };
 int nmti_watch(struct nmt_domain *dom, struct nmti_source *src, uint32_t events);
 void nmti_unwatch(struct nmt_domain *dom, struct nmti_source *src);

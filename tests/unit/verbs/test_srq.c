@@ -283,6 +283,7 @@ static void look(void)
 
 	assert_int_equal(nmt_poll(pd.dom, &ev, 1, 0), 0);
 	n = nmti_verbs_poll(dev, wc, 1 + rand() % 48);
+	nmti_verbs_repost(dev); /* as the message does that tells the peers of credit */
 	for (int i = 0; i < n; i++) {
 		struct peer *p = wc[i].owner;
 		uint32_t word = wc[i].imm;
@@ -365,6 +366,25 @@ static void test_churn_dropping(void **state)
 {
 	(void)state;
 	churn(true);
+}
+
+/* An answer goes before the receive is posted again; word of the credit for it goes behind. */
+static void test_answer_first(void **state)
+{
+	struct nmti_rma_local nothing = { .len = 0 };
+	struct nmti_rma_wc wc;
+	uint64_t number;
+
+	(void)state;
+	peer_new(&peers[0]);
+	arrive(&peers[0], 0, false);
+	assert_int_equal(nmti_verbs_poll(dev, &wc, 1), 1);
+	assert_int_equal(nmti_verbs_write(peers[0].ep, &nothing, 0, 0, 0, 0, &number), 0);
+	assert_int_equal(posts, SLOTS);
+	assert_int_equal(nmti_verbs_send(peers[0].ep, "", 1, 0, &number), 0);
+	assert_int_equal(posts, SLOTS + 1);
+	nmti_verbs_destroy(peers[0].ep);
+	books();
 }
 
 /* An endpoint that goes leaves its receives to the next one. */
@@ -492,6 +512,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(test_churn),
 		TEST(test_churn_dropping),
+		TEST(test_answer_first),
 		TEST(test_surplus),
 		TEST(test_flood),
 		TEST(test_own),
