@@ -6,7 +6,7 @@
 #include "tcp.h"
 
 #define POSTS_PER_CALL 64
-/* Bytes of a long post that are worth a wake-up, and the least that is worth a system call to say so. */
+/* Bytes that are worth a wake-up, of posts so long that saying so pays, while so many are missing. */
 #define LOWAT_MAX (128 << 10)
 #define LOWAT_MIN (16 << 10)
 
@@ -119,9 +119,9 @@ static struct tcp_post *current(struct tcp_posts *p)
 /* How many bytes have to be there before the application learns of any. */
 static int lowat_of(const struct tcp_post *post)
 {
-	size_t rest = post && !(post->opts & NMT_RECV_SOME) ? post->len - post->done : 1;
+	size_t rest = post ? post->len - post->done : 0;
 
-	if (rest < LOWAT_MIN)
+	if (rest < LOWAT_MIN || post->len < LOWAT_MAX || post->opts & NMT_RECV_SOME)
 		return 1;
 	return rest < LOWAT_MAX ? (int)rest : LOWAT_MAX;
 }

@@ -436,6 +436,27 @@ static void test_lowat(void **state)
 	close_post(&t);
 }
 
+/* Short posts, and those that any byte finishes, are woken for each. */
+static void test_no_lowat(void **state)
+{
+	struct post t;
+
+	(void)state;
+	open_post(&t);
+	put(&t, 0, 100000, 0, 1);
+	feed(&t, 0, 1000);
+	settle(&t, 1000);
+	assert_int_equal(lowat(&t), 1);
+	feed(&t, 1000, 99000);
+	received(&t, 1, 0, 100000);
+	put(&t, 0, SIZE, NMT_RECV_SOME, 2);
+	put(&t, 0, SIZE, NMT_RECV_SOME, 3);
+	feed(&t, 0, 1000);
+	received(&t, 2, 0, 1000);
+	assert_int_equal(lowat(&t), 1);
+	close_post(&t);
+}
+
 /* Bytes below the mark are not lost to what comes after the post. */
 static void test_lowat_cancel(void **state)
 {
@@ -483,7 +504,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_end),	 cmocka_unit_test(test_reset),
 	cmocka_unit_test(test_shutdown), cmocka_unit_test(test_close),
 	cmocka_unit_test(test_lowat),	 cmocka_unit_test(test_lowat_cancel),
-	cmocka_unit_test(test_lowat_end),
+	cmocka_unit_test(test_lowat_end), cmocka_unit_test(test_no_lowat),
 };
 
 UNIT_MAIN(tests)

@@ -191,7 +191,8 @@ def instructions():
 
 
 def instructions_per_byte(call):
-    """That nobody copies in a loop that is no call of memcpy: a copy takes 0.03 at the least."""
+    """That nobody copies in a loop that is no call of memcpy: a copy takes 0.03 at the least. What
+    it is besides is one wake-up more or less, 0.004 to 0.014 by the kernel's mood."""
     args = ["bw", "--sleep", "--call", call, "-s", MIB]
 
     def per_byte(bench, mode):
@@ -199,7 +200,7 @@ def instructions_per_byte(call):
         return {"each": max(figures.values()) / MIB}
     sides = both(lambda mode: lambda b: per_byte(b, mode))
     rows = [Row(f"instructions.{call}.1M.{m}", "/B", f"{m}.each",
-                target=Target("<=", 0.01, of="ours"),
+                target=Target("<=", 0.02, of="ours"),
                 note="user space of the whole program, the worse end") for m in MODES]
     return Experiment(f"instructions.{call}", traced("valgrind", sides), rows, count=True)
 
