@@ -234,6 +234,7 @@ void nmti_rma_usable(struct rma_stream *rs)
 void nmti_rma_connected(struct rma_rail *rail)
 {
 	struct rma_stream *rs = rail->rs;
+	char peer[NMT_ADDR_MAX];
 
 	rail->up = true;
 	if (rs->path != PATH_CONNECTING || !all_up(rs))
@@ -247,8 +248,9 @@ void nmti_rma_connected(struct rma_rail *rail)
 	rs->attempts = 0;
 	rs->s->stat.recoveries++;
 	nmti_timer_cancel(rs->s->dom, &rs->timer);
-	nmti_info(rs->s->ctx, "%s: path is back, %u rail(s), epoch %u", rs->s->ops->name,
-		  rs->nrails, nmti_win_epoch(rs->w));
+	nmti_info(rs->s->ctx, "%s: stream with %s: path is back, %u rail(s), epoch %u",
+		  rs->s->ops->name, nmti_stream_peer(rs->s, peer), rs->nrails,
+		  nmti_win_epoch(rs->w));
 }
 
 /* ---- loss --------------------------------------------------------------------------------- */
@@ -280,7 +282,7 @@ void nmti_rma_path_late(struct nmti_timer *t)
 	struct rma_stream *rs = nmti_container(t, struct rma_stream, timer);
 
 	if (!rs->done_sent) {
-		fail(rs, -ETIMEDOUT, "the path did not come back in time");
+		fail(rs, -ETIMEDOUT, "the path did not come back in time; raise attr.recovery_timeout");
 	} else if (!nmti_done_told(rs->s)) { /* it would take the end for a loss */
 		nmti_timer_set(rs->s->dom, &rs->timer, nmti_now() + DONE_GRACE);
 	} else { /* all was delivered; the peer is slow to say so */
@@ -375,11 +377,12 @@ void nmti_rma_lost(struct rma_stream *rs)
 void nmti_rma_failed(struct rma_rail *rail, int status, const char *text)
 {
 	struct rma_stream *rs = rail->rs;
+	char peer[NMT_ADDR_MAX];
 
 	if ((rs->path != PATH_CONNECTING && rs->path != PATH_UP) || rs->lost_early)
 		return;
-	nmti_info(rs->s->ctx, "%s: rail %u: %s", rs->s->ops->name, rail->index,
-		  text ? text : nmt_strerror(status));
+	nmti_info(rs->s->ctx, "%s: stream with %s: rail %u: %s", rs->s->ops->name,
+		  nmti_stream_peer(rs->s, peer), rail->index, text ? text : nmt_strerror(status));
 	if (rs->s->state < NMT_STATE_OPEN) {
 		rs->lost_early = !nmti_path_up(rs->s, status);
 		return;
