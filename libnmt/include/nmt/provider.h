@@ -377,6 +377,8 @@ struct nmti_path {
 
 /* A receive as small as this makes its stream the one to look at while spinning. */
 #define NMTI_HOT_BYTES 1024u
+/* Looks at it in a row: a few microseconds. */
+#define NMTI_HOT_TRIES 15
 
 typedef int nmti_info_fn(void *arg, const struct nmt_info *info);
 
@@ -467,8 +469,8 @@ struct nmt_provider_ops {
 	 */
 	bool (*work)(struct nmt_stream *s, uint32_t budget);
 	/*
-	 * nmt_poll spins: look for bytes of this stream (NMTI_HOT_BYTES at most) without waiting for
-	 * an event; tell if there are. False: not now, ask the sources. NULL: never.
+	 * nmt_poll spins: look NMTI_HOT_TRIES times for bytes of this stream (NMTI_HOT_BYTES at most)
+	 * without waiting for an event; tell if there are. False: not now, ask the sources. NULL: never.
 	 */
 	bool (*spin)(struct nmt_stream *s);
 	/*
