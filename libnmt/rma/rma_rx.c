@@ -16,6 +16,7 @@
 #define WINDOW_MIN (128u << 10)
 #define SLAB_MAX (4u << 20)
 #define SLAB_CELLS 32u
+#define RUNS_BUSY 16u     /* under way: a message waits behind them */
 
 static struct nmti_cell *cell_of(const struct nmti_piece *p)
 {
@@ -201,19 +202,29 @@ int nmti_rma_announce(struct rma_stream *rs)
 	return rc;
 }
 
+/*
+ * The window is too small: the peer has used up most of it, and the application takes it away; or
+ * what this end has under way holds up the word of more, which goes behind it.
+ */
+static bool short_of_window(const struct rma_stream *rs)
+{
+	uint64_t window = (uint64_t)rs->rx.target * nmti_cell_size(rs->s->dom);
+
+	return nmti_win_unfilled(rs->w) <= window / 4 ||
+	       rs->last - nmti_win_done(rs->w) >= RUNS_BUSY;
+}
+
 /* A cell is no segment any more. */
 static void cell_done(struct rma_stream *rs, struct nmti_cell *cell)
 {
 	struct rma_rx *rx = &rs->rx;
-	uint64_t window = (uint64_t)rx->target * nmti_cell_size(rs->s->dom);
 
 	rx->segs--;
 	if (cell == rx->last)
 		rx->last = NULL;
 	nmti_cell_put(cell);
-	/* The peer has used up most of the window, and the application takes it away. */
-	if (nmti_win_unfilled(rs->w) <= window / 4 && rx->target < target_max(rs))
-		rx->target = 2 * rx->target < target_max(rs) ? 2 * rx->target : target_max(rs);
+	if (rx->target < target_max(rs) && short_of_window(rs))
+		rx->target = min32(2 * rx->target, target_max(rs));
 }
 
 /* ---- pieces ------------------------------------------------------------------------------- */

@@ -51,7 +51,6 @@ void nmti_verbs_fail(struct nmti_rma_ep *ep, int status, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(ep->text + n, sizeof(ep->text) - (size_t)n, fmt, ap);
 	va_end(ap);
-	nmti_log(ep->dev->pd->ctx, NMT_LOG_INFO, "verbs: %s", ep->text);
 	nmti_timer_cancel(ep->dev->pd->dom, &ep->timer);
 	nmti_verbs_tell(ep, VERBS_TELL_FAILED);
 }
