@@ -136,8 +136,10 @@ static int look_at(void *arg, const struct nmt_info *info)
 {
 	struct devices *d = arg;
 
-	d->usable |= !info->status;
-	if (info->status && !d->reason[0])
+	bool wanted = !info->status && !(info->flags & NMT_INFO_ON_REQUEST);
+
+	d->usable |= wanted;
+	if (!wanted && !d->reason[0])
 		snprintf(d->reason, sizeof(d->reason), "%s", info->reason);
 	return 0;
 }

@@ -30,7 +30,7 @@ struct nmti_rma_limits {
 	uint32_t recv_slots;  /* receives that an endpoint can have posted */
 	uint32_t inline_max;  /* bytes that write and send take without a registration */
 	uint32_t ctrl_max;    /* longest message of send */
-	uint64_t write_max;   /* longest write */
+	uint64_t write_max;   /* longest write, 32 KiB at least */
 	uint64_t caps;        /* NMT_CAP_*: what streams of it have; NMT_CAP_DMABUF as probed */
 	uint8_t stripe_log2;  /* of streams with several rails; 0: the engine's choice */
 	int numa;             /* -1: unknown */
@@ -50,6 +50,9 @@ struct nmti_rma_local {
 	uint64_t offset;                /* into the registration */
 	uint32_t len;
 };
+
+/* These bits of an immediate are the epoch of its endpoint; the provider may see to them itself. */
+#define NMTI_RMA_IMM_EPOCH 0x0ff00000u
 
 #define NMTI_RMA_MORE 0x1u   /* another request follows at once: the doorbell may wait for it */
 #define NMTI_RMA_SIGNAL 0x2u /* tell the completion of this one (and so of all before it) */
