@@ -34,6 +34,17 @@ struct nmti_rma_limits {
 	uint64_t caps;        /* NMT_CAP_*: what streams of it have; NMT_CAP_DMABUF as probed */
 	uint8_t stripe_log2;  /* of streams with several rails; 0: the engine's choice */
 	int numa;             /* -1: unknown */
+	/*
+	 * Writes of an endpoint may arrive in another order than they were requested in; messages do
+	 * not, and WRITTEN still means all up to its number.
+	 */
+	bool unordered;
+	/*
+	 * Endpoints of the device are one for the fabric: a fence does not keep a peer from writing
+	 * that does not fence as well, but a dereg does. The engine registers what a stream opens to
+	 * its peer for that stream alone, and anew in each epoch.
+	 */
+	bool shared;
 };
 
 /* Memory as a device knows it. */
@@ -63,7 +74,8 @@ enum nmti_rma_event {
 	NMTI_RMA_WRITTEN,   /* requests up to NUMBER are complete: the peer's memory has them */
 	NMTI_RMA_IMM,       /* a write with immediate of the peer arrived */
 	NMTI_RMA_MESSAGE,   /* a message of the peer arrived; DATA is valid until poll is called again */
-	NMTI_RMA_DRAINED,   /* after fence: nothing of this endpoint comes any more, no one writes */
+	NMTI_RMA_DRAINED,   /* after fence: nothing of this endpoint comes any more, no one writes
+			     * (limits.shared: once what was opened for it is closed) */
 	NMTI_RMA_FAILED,    /* the path is lost; STATUS, TEXT. Once, then fence it */
 };
 

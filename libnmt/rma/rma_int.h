@@ -43,8 +43,10 @@ struct rma_reg {
 	struct rma_reg *next;  /* in its bucket */
 	struct rma_dom *rd;
 	struct nmt_mr *mr;     /* atomic. NULL: the region is closed */
+	const void *of;        /* the one stream that has it; NULL: all of the domain */
 	uint32_t refs;         /* of streams that announced it */
 	uint8_t tried, have;   /* bit 0: for reading; bit 1: for the peer */
+	bool closed;           /* to the peer, until the next epoch */
 	struct rma_mem mem[2];
 };
 
@@ -81,8 +83,15 @@ int nmti_rma_own_addrs(const struct rma_dom *rd, uint8_t *doubt, struct rma_own 
 int nmti_rma_mem_reg(struct rma_dom *rd, struct nmt_mr *mr, bool remote, struct rma_mem *mem,
 		     const char **why);
 void nmti_rma_mem_dereg(struct rma_dom *rd, struct rma_mem *mem);
-/* The registration of a region, made when first used; NULL: it has to be staged. */
-struct rma_reg *nmti_rma_reg_get(struct rma_dom *rd, struct nmt_mr *mr, bool remote);
+/*
+ * The registration of a region, made when first used; NULL: it has to be staged. OF: for this stream
+ * alone (limits.shared), or NULL.
+ */
+struct rma_reg *nmti_rma_reg_get(struct rma_dom *rd, struct nmt_mr *mr, bool remote,
+				 const void *of);
+/* Close what the peer may write of it, and open it again with other keys. -ENOMEM, or what it says. */
+void nmti_rma_reg_close(struct rma_reg *reg);
+int nmti_rma_reg_reopen(struct rma_reg *reg);
 void nmti_rma_reg_put(struct rma_reg *reg);
 void nmti_rma_regs_sweep(struct rma_dom *rd);
 void nmti_rma_regs_fini(struct rma_dom *rd);
@@ -382,6 +391,7 @@ void nmti_rma_tx_rewind(struct rma_stream *rs); /* to where the window stands in
 /* rma_rx.c */
 void nmti_rma_refill(struct rma_stream *rs);   /* memory for the bytes to come */
 int nmti_rma_announce(struct rma_stream *rs);  /* all regions, in a new epoch; -ENOMEM */
+void nmti_rma_keys_close(struct rma_stream *rs); /* the peer can write nothing of it any more */
 void nmti_rma_rx_news(struct rma_stream *rs);  /* runs arrived, or segments came back */
 /* A run with bytes arrived. True: the application was told, if need be, and that was all to do. */
 bool nmti_rma_rx_bytes(struct rma_stream *rs);
@@ -409,5 +419,7 @@ void nmti_rma_posts_end(struct rma_stream *rs, int status);
 int nmti_rma_posts_reap(struct rma_stream *rs, struct nmt_event *ev, int max);
 void nmti_rma_posts_free(struct rma_stream *rs);
 int nmti_rma_posts_announce(struct rma_stream *rs);
+void nmti_rma_posts_close(struct rma_stream *rs); /* keys_close, of posted memory */
+int nmti_rma_posts_reopen(struct rma_stream *rs);
 
 #endif

@@ -89,6 +89,7 @@ static void window_attr(struct rma_stream *rs, const struct nmti_path *path,
 		.rx_stripe = own.stripe_log2,
 		.tx_posted = path->recv_mode == NMT_RECV_POSTED,
 		.rx_posted = rs->s->posting,
+		.rx_unordered = rd->lim.unordered,
 		.tx_slots = peer->slots,
 		.rx_slots = own.slots,
 		.tx_ctrl = peer->ctrl_slots,
@@ -392,6 +393,7 @@ void nmti_rma_failed(struct rma_rail *rail, int status, const char *text)
 static void fenced(struct rma_stream *rs)
 {
 	destroy_rails(rs);
+	nmti_rma_keys_close(rs);
 	nmti_win_fence(rs->w);
 	rs->path = PATH_LOST;
 	nmti_rma_rx_news(rs);
@@ -532,6 +534,7 @@ static void no_rails(struct rma_stream *rs)
 	nmti_timer_cancel(rs->s->dom, &rs->timer);
 	nmti_timer_cancel(rs->s->dom, &rs->retry);
 	destroy_rails(rs);
+	nmti_rma_keys_close(rs);
 	rs->path = PATH_GONE;
 }
 

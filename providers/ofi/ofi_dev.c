@@ -70,6 +70,7 @@ static void find_limits(struct nmti_rma_dev *dev)
 	l->write_max = smaller(info->ep_attr->max_msg_size, OFI_WRITE_MAX);
 	l->caps = OFI_CAPS;
 	l->numa = -1;
+	l->unordered = l->shared = dev->rdm;
 }
 
 /* ---- open ---- */

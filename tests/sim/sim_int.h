@@ -16,6 +16,7 @@ struct sim_profile {
 	uint8_t stripe_log2;
 	int64_t delay;      /* longest, ns */
 	uint32_t reg_fails; /* one in so many; 0: none */
+	bool shared;        /* one endpoint for all: writes in any order, and late ones behind a fence */
 };
 
 struct sim_reg {
@@ -23,6 +24,14 @@ struct sim_reg {
 	struct nmt_mr *mr;
 	uint64_t offset, len, base, key;
 	bool remote;
+};
+
+/* A write that the fence of its endpoint did not stop: it lands if its key is still good. */
+struct sim_stray {
+	struct sim_stray *next;
+	uint64_t remote, key;
+	uint32_t len;
+	int64_t due;
 };
 
 /* A request on its way. */
@@ -53,7 +62,7 @@ struct nmti_rma_ep {
 	struct sim_item *held;        /* the first one that the doorbell was not rung for */
 	uint64_t number;              /* of the last request */
 	uint64_t acked, queued, told; /* acknowledged; in the completion queue; polled */
-	int64_t last_due;
+	int64_t last_due;             /* of what keeps its order */
 	uint32_t imms, messages;      /* in the completion queue */
 	/* Once either end is not UP any more: the peer's last request that still comes. */
 	bool cut;
@@ -76,6 +85,7 @@ struct nmti_rma_dev {
 	struct nmti_timer timer;
 	struct nmti_rma_ep *eps;
 	struct sim_reg *regs;
+	struct sim_stray *strays;
 	struct sim_cqe *cq;
 	uint32_t head, tail, cap;
 	uint8_t (*told)[256];         /* messages of the last poll */
@@ -104,6 +114,14 @@ void sim_stop(struct nmti_rma_ep *ep);
 /* Deliver what is due at DEV and acknowledge what was. When there is more to do; INT64_MAX: never. */
 int64_t sim_run(struct nmti_rma_dev *dev, int64_t now);
 void sim_drop_items(struct nmti_rma_ep *ep);
+
+const struct sim_reg *sim_target(const struct nmti_rma_dev *dev, uint64_t remote, uint64_t key,
+				 uint32_t len);
+
+/* sim_stray.c */
+void sim_stray_from(struct nmti_rma_ep *ep); /* of what is under way to EP, which is fenced */
+int64_t sim_strays_run(struct nmti_rma_dev *dev, int64_t now);
+void sim_strays_free(struct nmti_rma_dev *dev);
 
 /* sim_dev.c */
 uint32_t sim_fit(const void *server, uint32_t slen, const void *client, uint32_t clen);
