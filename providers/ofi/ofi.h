@@ -56,7 +56,7 @@
 struct ofi_opt {
 	uint8_t type; /* OFI_TYPE_*; 0: not set */
 	int inline_max, send_depth, recv_depth;
-	int poll_us;         /* between looks at a device that cannot wake the domain */
+	int poll_us;         /* between looks at a device that cannot wake the domain; idle, 20 times as long */
 	int connect_timeout; /* ms */
 };
 
@@ -188,6 +188,7 @@ struct nmti_rma_dev {
 	struct fid_av *av;
 	struct nmti_source cq_src, eq_src;
 	struct nmti_timer look; /* at what cannot wake the domain, or was not taken */
+	int64_t nap;            /* before the next one */
 	struct ofi_addr name;
 	uint32_t inject;     /* bytes that a request can carry itself */
 	uint32_t settling;   /* endpoints that are being set up */
@@ -203,6 +204,7 @@ struct nmti_rma_dev {
 	uint8_t *msgs;
 	struct fid_mr *msg_mr;
 	uint32_t nrecvs;
+	uint32_t nidle;      /* peers without endpoints */
 
 	/* Endpoints by id; ids are used again as late as can be. */
 	struct nmti_rma_ep **ids;
@@ -299,6 +301,7 @@ int nmti_ofi_rdm_open(struct nmti_rma_dev *dev);
 void nmti_ofi_rdm_close(struct nmti_rma_dev *dev);
 void nmti_ofi_rdm_connect(struct nmti_rma_ep *ep);
 void nmti_ofi_rdm_leave(struct nmti_rma_ep *ep); /* it needs its peer's address no more */
+void nmti_ofi_rdm_unheard(struct nmti_rma_ep *ep);
 /* LEN bytes came in: those of a message for *EP, from *BYTES on; NULL: it was set-up, or nobody's. */
 void nmti_ofi_rdm_message(struct nmti_rma_dev *dev, const uint8_t **bytes, uint32_t *len,
 			  struct nmti_rma_ep **ep);

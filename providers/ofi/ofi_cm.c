@@ -85,7 +85,7 @@ static void on_answer(struct nmti_rma_ep *ep, const void *data, uint32_t len)
 {
 	struct ofi_hello m;
 
-	if (ofi_hello_decode(data, len, &m) || m.kind != OFI_ANSWER || m.to != ep->id) {
+	if (nmti_ofi_hello_decode(data, len, &m) || m.kind != OFI_ANSWER || m.to != ep->id) {
 		nmti_ofi_fail(ep, -EPROTO, "the peer's answer is none of this protocol");
 		return;
 	}
@@ -99,7 +99,7 @@ static void on_refusal(struct nmti_rma_ep *ep, int err, const void *data, uint32
 	int64_t now = nmti_now();
 	struct ofi_hello m;
 
-	if (!data || ofi_hello_decode(data, len, &m) || m.kind != OFI_REFUSE) {
+	if (!data || nmti_ofi_hello_decode(data, len, &m) || m.kind != OFI_REFUSE) {
 		attempt_failed(ep, -err, "connecting");
 		return;
 	}
@@ -120,7 +120,7 @@ int nmti_ofi_connect(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *at
 	struct nmti_rma_ep *ep;
 	int rc;
 
-	if (ofi_addr_decode(blob, len, &goal))
+	if (nmti_ofi_addr_decode(blob, len, &goal))
 		return -EPROTO;
 	if (goal.format != FI_ADDR_STR && goal.format == dev->name.format &&
 	    goal.alen != dev->name.alen)
@@ -132,7 +132,7 @@ int nmti_ofi_connect(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *at
 	ep->goal = goal;
 	ep->timer.fire = late;
 	*out = ep;
-	if (!ofi_addr_fit(&goal, &dev->name))
+	if (!nmti_ofi_addr_fit(&goal, &dev->name))
 		nmti_ofi_fail(ep, -EADDRNOTAVAIL, "the peer has %.*s, or another type of endpoint",
 			      (int)goal.plen, goal.prov);
 	else if (dev->rdm)
@@ -168,7 +168,7 @@ static void refuse(struct nmti_rma_dev *dev, fid_t handle, uint8_t why)
 	nmti_log(dev->pd->ctx, NMT_LOG_DEBUG, "ofi: %s: a connection is refused: %s",
 		 dev->found.name, why == OFI_WHY_UNEXPECTED ? "nobody expects its token" :
 		 why == OFI_WHY_NO_ROOM ? "no endpoint for it" : "not understood");
-	ofi_hello_encode(&m, buf);
+	nmti_ofi_hello_encode(&m, buf);
 	fi_reject(dev->pep, handle, buf, sizeof(buf));
 }
 
@@ -197,7 +197,7 @@ static void on_request(struct nmti_rma_dev *dev, struct fi_info *info, const voi
 	struct nmti_rma_ep *ep;
 	struct ofi_hello m;
 
-	if (ofi_hello_decode(data, len, &m) || m.kind != OFI_HELLO) {
+	if (nmti_ofi_hello_decode(data, len, &m) || m.kind != OFI_HELLO) {
 		refuse(dev, info->handle, OFI_WHY_MALFORMED);
 	} else {
 		ep = nmti_ofi_expected(dev, &m);

@@ -12,6 +12,7 @@
 
 #include "ofi.h"
 
+#define IDLE 20 /* times as long between looks when nothing comes */
 #define AGAIN INT64_C(1000000) /* before requests that were not taken are tried again, asleep */
 
 /* ---- one completion: how many entries of OUT it filled ---- */
@@ -126,6 +127,10 @@ static void on_error(struct nmti_rma_dev *dev, const struct fi_cq_err_entry *e,
 	}
 	if (!ctx->recv) {
 		on_sent(nmti_container(ctx, struct ofi_req, ctx), false, &none);
+		if (dev->rdm && ctx->ep->state < OFI_UP && !ctx->ep->failed) {
+			nmti_ofi_rdm_unheard(ctx->ep);
+			return;
+		}
 		nmti_ofi_fail(ctx->ep, errno_of(e->err), "a request: %s: %s", fi_strerror(e->err),
 			      text);
 		return;
@@ -304,6 +309,7 @@ int nmti_ofi_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 		n = tell(dev, OFI_TELL_CONNECTED, wc, max);
 	keep = n < max && !nmti_list_empty(&dev->events); /* room, so that a busy queue hides none */
 	n += poll_cq(dev, wc + n, max - n - keep);
+	dev->nap = n ? 0 : dev->nap;
 	repost(dev);
 	if (__builtin_expect(!nmti_list_empty(&dev->events), 0))
 		n += tell(dev, UINT8_MAX, wc + n, max - n);
@@ -342,6 +348,17 @@ static void look_later(struct nmti_timer *t)
 	(void)t; /* poll follows in the same turn */
 }
 
+/* What cannot wake the domain is looked at by time, the less often the longer nothing came. */
+static int64_t next_nap(struct nmti_rma_dev *dev)
+{
+	int64_t least = dev->opt.poll_us * INT64_C(1000), nap = dev->nap;
+
+	if (nap < least)
+		nap = least;
+	dev->nap = 2 * nap < IDLE * least ? 2 * nap : IDLE * least;
+	return nap;
+}
+
 int nmti_ofi_arm(struct nmti_rma_dev *dev)
 {
 	int64_t wait = 0;
@@ -352,7 +369,7 @@ int nmti_ofi_arm(struct nmti_rma_dev *dev)
 	if (!nmti_list_empty(&dev->waiting))
 		wait = AGAIN;
 	if (!dev->sleeps && !nmti_list_empty(&dev->eps))
-		wait = dev->opt.poll_us * INT64_C(1000);
+		wait = next_nap(dev);
 	rc = dev->sleeps ? arm_fds(dev) : 0;
 	if (rc || !wait)
 		return rc;

@@ -213,14 +213,14 @@ void nmti_ofi_close(struct nmti_rma_dev *dev)
 
 int nmti_ofi_address(struct nmti_rma_dev *dev, void *blob, uint32_t cap)
 {
-	return ofi_addr_encode(&dev->name, blob, cap);
+	return nmti_ofi_addr_encode(&dev->name, blob, cap);
 }
 
 uint32_t nmti_ofi_fit(const void *server, uint32_t slen, const void *client, uint32_t clen)
 {
 	struct ofi_addr s, c;
 
-	if (ofi_addr_decode(server, slen, &s) || ofi_addr_decode(client, clen, &c))
+	if (nmti_ofi_addr_decode(server, slen, &s) || nmti_ofi_addr_decode(client, clen, &c))
 		return 0;
-	return ofi_addr_fit(&s, &c);
+	return nmti_ofi_addr_fit(&s, &c);
 }

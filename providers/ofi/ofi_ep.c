@@ -88,7 +88,7 @@ void nmti_ofi_hello(const struct nmti_rma_ep *ep, uint8_t kind, uint8_t buf[OFI_
 	};
 
 	memcpy(m.token, ep->token, sizeof(m.token));
-	ofi_hello_encode(&m, buf);
+	nmti_ofi_hello_encode(&m, buf);
 }
 
 void nmti_ofi_met(struct nmti_rma_ep *ep, const struct ofi_hello *m)

@@ -276,7 +276,7 @@ static int worth(const struct ofi_found *f)
 static void explain(const struct table *t, const struct wish *w, const char *device,
 		    struct ofi_found *found)
 {
-	for (int i = 0; i < t->n; i++)
+	for (int i = 0; i < t->n && !w->domain[0]; i++)
 		if (fits(&t->at[i], w) && t->at[i].reason[0]) {
 			snprintf(found->reason, sizeof(found->reason), "%.30s: %.90s",
 				 t->at[i].name, t->at[i].reason);

@@ -13,6 +13,7 @@
 #include "ofi.h"
 
 #define HELLO_AGAIN INT64_C(100000000)
+#define IDLE_PEERS 256u
 #define READY 4u   /* kinds of messages, behind those of struct ofi_hello */
 #define MESSAGE 5u
 
@@ -31,6 +32,7 @@ static struct ofi_peer *peer_new(struct nmti_rma_dev *dev, const uint8_t *name, 
 		return NULL;
 	}
 	nmti_list_add_tail(&p->node, &dev->peers);
+	dev->nidle++;
 	return p;
 }
 
@@ -49,22 +51,52 @@ static int meet(struct nmti_rma_ep *ep, const uint8_t *name, uint8_t len)
 		p = peer_new(dev, name, len);
 	if (!p)
 		return -ENOMEM;
-	p->refs++;
+	dev->nidle -= !p->refs++;
 	ep->peer = p;
 	ep->to = p->addr;
 	return 0;
 }
 
+static void peer_forget(struct nmti_rma_dev *dev, struct ofi_peer *p)
+{
+	fi_av_remove(dev->av, &p->addr, 1, 0);
+	nmti_list_del(&p->node);
+	dev->nidle--;
+	free(p);
+}
+
+/*
+ * A peer without streams is kept for the next one, since providers take their connection to it down
+ * with the address, whatever the peer begins to send; the one that was not used longest goes.
+ */
 void nmti_ofi_rdm_leave(struct nmti_rma_ep *ep)
 {
+	struct nmti_rma_dev *dev = ep->dev;
 	struct ofi_peer *p = ep->peer;
 
 	ep->peer = NULL;
 	if (!p || --p->refs)
 		return;
-	fi_av_remove(ep->dev->av, &p->addr, 1, 0);
 	nmti_list_del(&p->node);
-	free(p);
+	nmti_list_add_tail(&p->node, &dev->peers);
+	dev->nidle++;
+	for (struct nmti_list *i = dev->peers.next; dev->nidle > IDLE_PEERS; i = i->next) {
+		p = nmti_container(i, struct ofi_peer, node);
+		if (p->refs)
+			continue;
+		peer_forget(dev, p);
+		return;
+	}
+}
+
+/* What was said in set-up did not reach the peer: it is said, or waited for, again. */
+void nmti_ofi_rdm_unheard(struct nmti_rma_ep *ep)
+{
+	if (ep->state != OFI_ACCEPTED)
+		return; /* HELLO has its timer */
+	nmti_ofi_rdm_leave(ep);
+	ep->state = OFI_EXPECTING;
+	nmti_list_add_tail(&ep->expected, &ep->dev->expected);
 }
 
 static bool name_fits(const struct nmti_rma_dev *dev, const uint8_t *name, uint32_t len)
@@ -166,7 +198,7 @@ static void on_word(struct nmti_rma_dev *dev, const uint8_t *p, uint32_t len)
 {
 	struct ofi_hello m;
 
-	if (ofi_hello_decode(p, len, &m))
+	if (nmti_ofi_hello_decode(p, len, &m))
 		return;
 	if (m.kind == OFI_HELLO)
 		on_hello(dev, &m, p + OFI_HELLO_LEN, len - OFI_HELLO_LEN);
@@ -239,6 +271,10 @@ int nmti_ofi_rdm_open(struct nmti_rma_dev *dev)
 
 void nmti_ofi_rdm_close(struct nmti_rma_dev *dev)
 {
+	struct nmti_list *node;
+
+	while ((node = nmti_list_pop(&dev->peers))) /* the addresses go with the endpoint */
+		free(nmti_container(node, struct ofi_peer, node));
 	if (dev->ep)
 		fi_close(&dev->ep->fid);
 	dev->ep = NULL;

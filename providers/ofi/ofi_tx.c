@@ -45,10 +45,8 @@ static ssize_t post(struct nmti_rma_ep *ep, struct ofi_req *r, bool more)
 {
 	uint64_t flags = more ? FI_MORE : 0;
 
-	if (r->signal)
+	if (r->signal || ep->dev->tracked)
 		flags |= FI_COMPLETION | FI_DELIVERY_COMPLETE;
-	else if (ep->dev->tracked)
-		flags |= FI_COMPLETION;
 	if (r->inject)
 		flags |= FI_INJECT;
 	return r->op == OFI_SEND ? post_send(ep, r, flags) : post_write(ep, r, flags);

@@ -50,7 +50,7 @@ static uint64_t get64(const uint8_t *p)
 
 /* ---- address blob ---- */
 
-int ofi_addr_encode(const struct ofi_addr *m, void *buf, uint32_t cap)
+int nmti_ofi_addr_encode(const struct ofi_addr *m, void *buf, uint32_t cap)
 {
 	uint32_t len = OFI_ADDR_HEAD + m->plen + m->alen;
 	uint8_t *p = buf;
@@ -77,7 +77,7 @@ static bool head_valid(const uint8_t *p, uint32_t len)
 	       len == OFI_ADDR_HEAD + (uint32_t)p[8] + p[9];
 }
 
-int ofi_addr_decode(const void *buf, uint32_t len, struct ofi_addr *m)
+int nmti_ofi_addr_decode(const void *buf, uint32_t len, struct ofi_addr *m)
 {
 	const uint8_t *p = buf;
 
@@ -94,7 +94,7 @@ int ofi_addr_decode(const void *buf, uint32_t len, struct ofi_addr *m)
 	return 0;
 }
 
-uint32_t ofi_addr_fit(const struct ofi_addr *a, const struct ofi_addr *b)
+uint32_t nmti_ofi_addr_fit(const struct ofi_addr *a, const struct ofi_addr *b)
 {
 	if (a->type != b->type || a->format != b->format || a->plen != b->plen ||
 	    memcmp(a->prov, b->prov, a->plen))
@@ -104,7 +104,7 @@ uint32_t ofi_addr_fit(const struct ofi_addr *a, const struct ofi_addr *b)
 
 /* ---- set-up ---- */
 
-void ofi_hello_encode(const struct ofi_hello *m, uint8_t buf[OFI_HELLO_LEN])
+void nmti_ofi_hello_encode(const struct ofi_hello *m, uint8_t buf[OFI_HELLO_LEN])
 {
 	buf[0] = OFI_WIRE_VERSION;
 	buf[1] = m->kind;
@@ -118,7 +118,7 @@ void ofi_hello_encode(const struct ofi_hello *m, uint8_t buf[OFI_HELLO_LEN])
 	memcpy(buf + 32, m->token, OFI_TOKEN);
 }
 
-int ofi_hello_decode(const void *buf, uint32_t len, struct ofi_hello *m)
+int nmti_ofi_hello_decode(const void *buf, uint32_t len, struct ofi_hello *m)
 {
 	const uint8_t *p = buf;
 

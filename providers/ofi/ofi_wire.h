@@ -31,11 +31,11 @@ struct ofi_addr {
 #define OFI_TYPE_RDM 2u
 
 /* Bytes written; -ENOSPC. */
-int ofi_addr_encode(const struct ofi_addr *m, void *buf, uint32_t cap);
+int nmti_ofi_addr_encode(const struct ofi_addr *m, void *buf, uint32_t cap);
 /* 0 or -EPROTO. */
-int ofi_addr_decode(const void *buf, uint32_t len, struct ofi_addr *m);
+int nmti_ofi_addr_decode(const void *buf, uint32_t len, struct ofi_addr *m);
 /* 0: no connection between them; 1; 2: in one fabric. */
-uint32_t ofi_addr_fit(const struct ofi_addr *a, const struct ofi_addr *b);
+uint32_t nmti_ofi_addr_fit(const struct ofi_addr *a, const struct ofi_addr *b);
 
 /* ---- set-up ---- */
 
@@ -60,8 +60,8 @@ struct ofi_hello {
 	uint8_t token[OFI_TOKEN];
 };
 
-void ofi_hello_encode(const struct ofi_hello *m, uint8_t buf[OFI_HELLO_LEN]);
-int ofi_hello_decode(const void *buf, uint32_t len, struct ofi_hello *m);
+void nmti_ofi_hello_encode(const struct ofi_hello *m, uint8_t buf[OFI_HELLO_LEN]);
+int nmti_ofi_hello_decode(const void *buf, uint32_t len, struct ofi_hello *m);
 
 /* ---- completion data ---- */
 

@@ -16,7 +16,8 @@ void sim_stray_from(struct nmti_rma_ep *ep)
 
 	if (!dev->profile->shared)
 		return;
-	for (struct sim_item *it = from ? from->head : NULL; it && it != from->held; it = it->next) {
+	for (struct sim_item *it = from ? from->head : NULL; it && it != from->held;
+	     it = it->next) {
 		struct sim_stray *s;
 
 		if (it->delivered || it->message || !it->len)
