@@ -369,8 +369,19 @@ void nmti_ofi_fence(struct nmti_rma_ep *ep)
 		nmti_timer_set(dev->pd->dom, &ep->timer, nmti_now() + DRAIN_LIMIT);
 }
 
+/*
+ * What a peer wrote and is here already is let in before the keys close: several providers take a
+ * write to a closed key badly.
+ */
+static void let_in(struct nmti_rma_ep *ep)
+{
+	if (ep->dev->rdm && ep->state == OFI_UP)
+		fi_cq_read(ep->dev->cq, NULL, 0);
+}
+
 void nmti_ofi_destroy(struct nmti_rma_ep *ep)
 {
+	let_in(ep);
 	nmti_ofi_settled(ep);
 	ep->state = OFI_DRAINED;
 	ep->orphan = true;
