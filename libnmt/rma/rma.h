@@ -40,9 +40,11 @@ struct nmti_rma_limits {
 	 */
 	bool unordered;
 	/*
-	 * Endpoints of the device are one for the fabric: a fence does not keep a peer from writing
-	 * that does not fence as well, but a dereg does. The engine registers what a stream opens to
-	 * its peer for that stream alone, and anew in each epoch.
+	 * Endpoints of the device are one for the fabric: a fence does not keep the peer from writing
+	 * before it has fenced as well. So DRAINED waits for that, some seconds at most, and memory
+	 * that the peer was told of, or that requests read, is kept until then. A peer that goes on is
+	 * kept out by the dereg that follows: the engine registers what a stream opens to its peer for
+	 * that stream alone, and anew in each epoch.
 	 */
 	bool shared;
 };
@@ -74,8 +76,7 @@ enum nmti_rma_event {
 	NMTI_RMA_WRITTEN,   /* requests up to NUMBER are complete: the peer's memory has them */
 	NMTI_RMA_IMM,       /* a write with immediate of the peer arrived */
 	NMTI_RMA_MESSAGE,   /* a message of the peer arrived; DATA is valid until poll is called again */
-	NMTI_RMA_DRAINED,   /* after fence: nothing of this endpoint comes any more, no one writes
-			     * (limits.shared: once what was opened for it is closed) */
+	NMTI_RMA_DRAINED,   /* after fence: nothing of this endpoint comes any more, no one writes */
 	NMTI_RMA_FAILED,    /* the path is lost; STATUS, TEXT. Once, then fence it */
 };
 
@@ -173,8 +174,9 @@ struct nmti_rma_ops {
 	 */
 	void (*fence)(struct nmti_rma_ep *ep);
 	/*
-	 * Free it, drained or not: no completion of it is told and no peer writes after this. Entries
-	 * of the poll before that name it are void: the caller skips them.
+	 * Free it, drained or not: no completion of it is told and no peer writes after this
+	 * (limits.shared: if it was drained, or nothing is under way). Entries of the poll before that
+	 * name it are void: the caller skips them.
 	 */
 	void (*destroy)(struct nmti_rma_ep *ep);
 

@@ -105,6 +105,9 @@ void nmti_rma_bounce_free(struct rma_dom *rd, struct rma_bounce *b);
 
 /* ---- stream: rails ------------------------------------------------------------------------ */
 
+/* limits.shared: what goes on when its rails are drained. */
+enum rma_end { END_NOT, END_OVER, END_BROKEN };
+
 enum rma_path_state {
 	PATH_CONNECTING, /* some rail is not up yet */
 	PATH_UP,
@@ -267,6 +270,7 @@ struct rma_stream {
 	uint8_t nrails, rails_max;
 	uint8_t doubt;               /* devices that a path failed over, by bits */
 	uint8_t path;                /* enum rma_path_state */
+	uint8_t end;                 /* enum rma_end */
 	uint8_t wait;                /* enum nmti_win_wait: what sending waits for */
 	bool queue_full;             /* the device takes no more */
 	uint8_t nheld;               /* runs in tx->held */
@@ -339,8 +343,10 @@ void nmti_rma_peer_done(struct nmt_stream *s);
 void nmti_rma_end_step(struct rma_stream *rs); /* close and done, as far as they go now */
 void nmti_rma_close_stream(struct nmt_stream *s);
 void nmti_rma_abort(struct nmt_stream *s);
+bool nmti_rma_quiet(const struct nmt_stream *s);
 void nmti_rma_over(struct rma_stream *rs);     /* both ends are done */
-void nmti_rma_break(struct rma_stream *rs);    /* no rails any more: everything ends */
+/* Everything ends: at once, or (limits.shared) once the rails are drained. */
+void nmti_rma_break(struct rma_stream *rs);
 void nmti_rma_path_late(struct nmti_timer *t);
 void nmti_rma_path_retry(struct nmti_timer *t);
 void nmti_rma_detach(struct nmt_stream *s);

@@ -198,7 +198,6 @@ static void sim_close(struct nmti_rma_dev *dev)
 	nmti_timer_cancel(dev->pd->dom, &dev->timer);
 	nmti_unwatch(dev->pd->dom, &dev->src);
 	close(dev->src.fd);
-	sim_strays_free(dev);
 	free(dev->cq);
 	free(dev->told);
 	free(dev);
@@ -370,6 +369,7 @@ static void sim_destroy(struct nmti_rma_ep *ep)
 	struct nmti_rma_ep **at = &dev->eps;
 
 	pthread_mutex_lock(&sim.lock);
+	sim_strays_check(ep);
 	sim_wait_no_more(ep);
 	sim_drop_items(ep);
 	for (uint32_t i = dev->head; i != dev->tail; i++)

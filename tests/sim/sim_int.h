@@ -16,7 +16,7 @@ struct sim_profile {
 	uint8_t stripe_log2;
 	int64_t delay;      /* longest, ns */
 	uint32_t reg_fails; /* one in so many; 0: none */
-	bool shared;        /* one endpoint for all: writes in any order, and late ones behind a fence */
+	bool shared;        /* one endpoint for all: writes in any order, and behind a fence */
 };
 
 struct sim_reg {
@@ -24,14 +24,6 @@ struct sim_reg {
 	struct nmt_mr *mr;
 	uint64_t offset, len, base, key;
 	bool remote;
-};
-
-/* A write that the fence of its endpoint did not stop: it lands if its key is still good. */
-struct sim_stray {
-	struct sim_stray *next;
-	uint64_t remote, key;
-	uint32_t len;
-	int64_t due;
 };
 
 /* A request on its way. */
@@ -85,7 +77,6 @@ struct nmti_rma_dev {
 	struct nmti_timer timer;
 	struct nmti_rma_ep *eps;
 	struct sim_reg *regs;
-	struct sim_stray *strays;
 	struct sim_cqe *cq;
 	uint32_t head, tail, cap;
 	uint8_t (*told)[256];         /* messages of the last poll */
@@ -119,9 +110,10 @@ const struct sim_reg *sim_target(const struct nmti_rma_dev *dev, uint64_t remote
 				 uint32_t len);
 
 /* sim_stray.c */
-void sim_stray_from(struct nmti_rma_ep *ep); /* of what is under way to EP, which is fenced */
-int64_t sim_strays_run(struct nmti_rma_dev *dev, int64_t now);
-void sim_strays_free(struct nmti_rma_dev *dev);
+void sim_strays_land(struct nmti_rma_ep *ep); /* what is under way to EP, at the last moment */
+/* How long EP waits for its peer to stop; 0: no longer. */
+int64_t sim_strays_until(const struct nmti_rma_ep *ep, int64_t now);
+void sim_strays_check(const struct nmti_rma_ep *ep); /* before it is destroyed */
 
 /* sim_dev.c */
 uint32_t sim_fit(const void *server, uint32_t slen, const void *client, uint32_t clen);

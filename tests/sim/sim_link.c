@@ -460,9 +460,12 @@ static int64_t drain(struct nmti_rma_ep *ep, int64_t now)
 		return INT64_MAX;
 	if (ep->drained_at > now)
 		return ep->drained_at;
+	if (sim_strays_until(ep, now))
+		return sim_strays_until(ep, now);
 	tear(ep);
+	sim_strays_land(ep);
+	sim_strays_land(ep->peer);
 	ep->state = SIM_FENCED;
-	sim_stray_from(ep);
 	sim_drop_items(ep);
 	sim_complete(ep, NMTI_RMA_DRAINED);
 	if (ep->peer)
@@ -482,7 +485,7 @@ static void find_loss(struct nmti_rma_ep *ep)
 
 int64_t sim_run(struct nmti_rma_dev *dev, int64_t now)
 {
-	int64_t next = sim_strays_run(dev, now), at;
+	int64_t next = INT64_MAX, at;
 
 	for (struct nmti_rma_ep *ep = dev->eps; ep; ep = ep->next) {
 		at = arrive(ep, now);

@@ -1,66 +1,60 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Where endpoints are one for the fabric, what a peer wrote may land behind the fence of its stream:
- * until the key is closed. What lands here is not what was written, so that nobody takes it for that.
+ * until DRAINED. What lands here is not what was written, so that nobody takes it for that.
  */
-#include <stdlib.h>
-
 #include "sim_int.h"
 
-#define LATEST 20000000u /* ns */
+#define PATIENCE 2000000000 /* ns, for a peer that does not stop */
 
-void sim_stray_from(struct nmti_rma_ep *ep)
+static bool writes(const struct nmti_rma_ep *ep)
 {
-	struct nmti_rma_dev *dev = ep->dev;
-	struct nmti_rma_ep *from = ep->peer;
-
-	if (!dev->profile->shared)
-		return;
-	for (struct sim_item *it = from ? from->head : NULL; it && it != from->held;
-	     it = it->next) {
-		struct sim_stray *s;
-
-		if (it->delivered || it->message || !it->len)
-			continue;
-		s = calloc(1, sizeof(*s));
-		*s = (struct sim_stray){ dev->strays, it->remote, it->key, it->len,
-					 nmti_now() + (int64_t)(sim_random() % LATEST) };
-		dev->strays = s;
-	}
+	return ep && (ep->state == SIM_UP || ep->state == SIM_BROKEN);
 }
 
-static void land(struct nmti_rma_dev *dev, const struct sim_stray *s)
+static bool strays(const struct sim_item *it)
 {
-	const struct sim_reg *r = sim_target(dev, s->remote, s->key, s->len);
+	return !it->delivered && !it->message && it->len;
+}
+
+/* A fabric takes a write to a closed key badly: all streams to the peer suffer. */
+static void land(struct nmti_rma_ep *ep, const struct sim_item *it)
+{
+	const struct sim_reg *r = sim_target(ep->dev, it->remote, it->key, it->len);
 
 	if (r)
-		memset((char *)r->mr->cpu + r->offset + (s->remote - r->base), 0xee, s->len);
+		memset((char *)r->mr->cpu + r->offset + (it->remote - r->base), 0xee, it->len);
+	else if (!sim.knobs.hostile)
+		sim_violation("memory was closed before its endpoint was drained");
 }
 
-int64_t sim_strays_run(struct nmti_rma_dev *dev, int64_t now)
+void sim_strays_land(struct nmti_rma_ep *ep)
 {
-	struct sim_stray **at = &dev->strays, *s;
-	int64_t next = INT64_MAX;
-
-	while ((s = *at)) {
-		if (s->due > now) {
-			next = s->due < next ? s->due : next;
-			at = &s->next;
-			continue;
-		}
-		land(dev, s);
-		*at = s->next;
-		free(s);
-	}
-	return next;
+	if (!ep || !ep->peer || !ep->dev->profile->shared || ep->state == SIM_FENCED)
+		return;
+	for (struct sim_item *it = ep->peer->head; it; it = it->next)
+		if (strays(it))
+			land(ep, it);
 }
 
-void sim_strays_free(struct nmti_rma_dev *dev)
+int64_t sim_strays_until(const struct nmti_rma_ep *ep, int64_t now)
 {
-	struct sim_stray *s;
+	int64_t limit = ep->drained_at + PATIENCE;
 
-	while ((s = dev->strays)) {
-		dev->strays = s->next;
-		free(s);
-	}
+	return ep->dev->profile->shared && writes(ep->peer) && now < limit ? limit : 0;
+}
+
+static void check_sent(const struct nmti_rma_ep *ep)
+{
+	for (const struct sim_item *it = ep ? ep->head : NULL; it; it = it->next)
+		if (strays(it) && !sim.knobs.hostile)
+			sim_violation("an endpoint was destroyed with writes under way");
+}
+
+void sim_strays_check(const struct nmti_rma_ep *ep)
+{
+	if (!ep->dev->profile->shared || ep->state == SIM_FENCED)
+		return;
+	check_sent(ep);
+	check_sent(ep->peer);
 }
