@@ -105,6 +105,10 @@ struct ofi_peer {
 	struct nmti_list node;
 	fi_addr_t addr;
 	uint32_t refs;
+	uint32_t nwaiting; /* endpoints on dev->waiting */
+	uint32_t refused;  /* the round of nmti_ofi_retry() in which it took nothing more */
+	bool broken;       /* the last request that ended says that the connection is lost */
+	int64_t since;     /* it takes nothing and is broken; 0: neither */
 	uint8_t len, name[OFI_ADDR_MAX];
 };
 
@@ -116,6 +120,8 @@ enum ofi_state {
 	OFI_FENCED,
 	OFI_DRAINED,
 };
+
+enum ofi_drain { OFI_DRAIN_REQUESTS, OFI_DRAIN_SAYS_BYE, OFI_DRAIN_HEARS_BYE };
 
 #define OFI_TELL_CONNECTED 0x1u
 #define OFI_TELL_FAILED 0x2u
@@ -130,6 +136,10 @@ struct nmti_rma_ep {
 	bool failed;        /* FAILED is told, or queued */
 	bool settling;      /* counted in dev->settling */
 	bool orphan;        /* destroyed; freed when no completion can name it */
+	bool early;         /* DRAINED was told before the end: nobody writes to it */
+	bool awaits_bye, bye_heard, bye_due;
+	bool unsaid;        /* the last request failed */
+	uint8_t drain;      /* enum ofi_drain: what there is time for until DEADLINE */
 	uint32_t id;        /* what the peer's writes carry */
 
 	/* Sending; requests are numbered from 1. */
@@ -212,7 +222,9 @@ struct nmti_rma_dev {
 
 	struct nmti_list eps, expected, events;
 	struct nmti_list waiting; /* requests that the provider did not take */
+	uint32_t round;           /* of nmti_ofi_retry() */
 	struct nmti_list ending;  /* fenced, and not drained */
+	bool fenced;              /* since the completion queue was found empty last */
 	struct nmti_list closed;  /* their endpoint of libfabric's is closed: drained soon */
 	struct nmti_list graves;  /* destroyed */
 
@@ -232,6 +244,8 @@ extern const struct nmti_rma_ops nmti_ofi_ops;
 /* ofi_query.c */
 /* What DEVICE names (empty: the best). 0, or -ENODEV and so on with found->reason. */
 int nmti_ofi_find(struct nmt_ctx *ctx, const char *device, struct ofi_found *found);
+/* Why a provider that fi_getinfo does not find for streams is of no use. */
+const char *nmti_ofi_refusal(const struct fi_info *info);
 int nmti_ofi_query(struct nmt_ctx *ctx, nmti_info_fn *emit, void *arg);
 
 /* ofi_opt.c */
@@ -279,6 +293,8 @@ void nmti_ofi_fid_close(struct nmti_rma_ep *ep);
 bool nmti_ofi_emptied(struct nmti_rma_dev *dev);
 void nmti_ofi_eps_free(struct nmti_rma_dev *dev);
 struct nmti_rma_ep *nmti_ofi_expected(struct nmti_rma_dev *dev, const struct ofi_hello *m);
+struct nmti_rma_ep *nmti_ofi_known(struct nmti_rma_dev *dev, const struct ofi_hello *m);
+void nmti_ofi_unsaid(struct nmti_rma_ep *ep); /* a request of EP failed, which is fenced */
 void nmti_ofi_hello(const struct nmti_rma_ep *ep, uint8_t kind, uint8_t buf[OFI_HELLO_LEN]);
 void nmti_ofi_met(struct nmti_rma_ep *ep, const struct ofi_hello *m); /* what the peer said */
 void nmti_ofi_describe(const struct nmti_rma_ep *ep, struct nmt_stream_info *info);
@@ -302,6 +318,8 @@ void nmti_ofi_rdm_close(struct nmti_rma_dev *dev);
 void nmti_ofi_rdm_connect(struct nmti_rma_ep *ep);
 void nmti_ofi_rdm_leave(struct nmti_rma_ep *ep); /* it needs its peer's address no more */
 void nmti_ofi_rdm_unheard(struct nmti_rma_ep *ep);
+void nmti_ofi_rdm_refused(struct nmti_rma_ep *ep); /* its peer takes nothing now */
+void nmti_ofi_rdm_bye(struct nmti_rma_ep *ep);
 /* LEN bytes came in: those of a message for *EP, from *BYTES on; NULL: it was set-up, or nobody's. */
 void nmti_ofi_rdm_message(struct nmti_rma_dev *dev, const uint8_t **bytes, uint32_t *len,
 			  struct nmti_rma_ep **ep);

@@ -31,6 +31,8 @@ static int on_sent(struct ofi_req *r, bool ok, struct nmti_rma_wc *out)
 	struct nmti_rma_ep *ep = r->ctx.ep;
 	uint64_t before = ep->done;
 
+	if (__builtin_expect(ep->peer && ep->peer->broken, 0))
+		ep->peer->broken = !ok;
 	if (ep->dev->tracked)
 		r->done = true;
 	else
@@ -44,12 +46,19 @@ static int on_sent(struct ofi_req *r, bool ok, struct nmti_rma_wc *out)
 	return 1;
 }
 
+/* Whether the engine is to know what came for EP. */
+static bool hears(const struct nmti_rma_ep *ep)
+{
+	return ep && ep->state >= OFI_ACCEPTED && ep->state != OFI_DRAINED && !ep->orphan &&
+	       !ep->early;
+}
+
 static int on_written(struct nmti_rma_dev *dev, const struct fi_cq_data_entry *e,
 		      struct nmti_rma_wc *out)
 {
 	struct nmti_rma_ep *ep = ofi_ep_of(dev, ofi_data_id(e->data));
 
-	if (!ep || ep->state < OFI_ACCEPTED || ep->state == OFI_DRAINED)
+	if (!hears(ep))
 		return 0;
 	fill(out, ep, NMTI_RMA_IMM);
 	out->imm = ofi_data_imm(e->data, ep->epoch);
@@ -79,7 +88,7 @@ static int on_received(struct nmti_rma_dev *dev, struct ofi_recv *r, size_t got,
 	dev->used[dev->nused++] = r;
 	if (!ep)
 		nmti_ofi_rdm_message(dev, &bytes, &len, &ep);
-	if (!ep || ep->state < OFI_ACCEPTED || ep->state == OFI_DRAINED)
+	if (!hears(ep))
 		return 0;
 	fill(out, ep, NMTI_RMA_MESSAGE);
 	out->len = len < ep->msg_max ? len : ep->msg_max;
@@ -126,7 +135,10 @@ static void on_error(struct nmti_rma_dev *dev, const struct fi_cq_err_entry *e,
 		return;
 	}
 	if (!ctx->recv) {
+		if (ctx->ep->peer)
+			ctx->ep->peer->broken = errno_of(e->err) != -EACCES;
 		on_sent(nmti_container(ctx, struct ofi_req, ctx), false, &none);
+		nmti_ofi_unsaid(ctx->ep);
 		if (dev->rdm && ctx->ep->state < OFI_UP && !ctx->ep->failed) {
 			nmti_ofi_rdm_unheard(ctx->ep);
 			return;
@@ -320,7 +332,7 @@ int nmti_ofi_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 
 static bool pending(const struct nmti_rma_dev *dev)
 {
-	return !nmti_list_empty(&dev->events) || !nmti_list_empty(&dev->closed) ||
+	return dev->fenced || !nmti_list_empty(&dev->events) || !nmti_list_empty(&dev->closed) ||
 	       dev->ahead_pos < dev->nahead;
 }
 

@@ -4,8 +4,9 @@
  *
  * Connected: a fence closes libfabric's endpoint as soon as the completion queue was read empty, since
  * what the peer was told of must have been told here; what closing itself completes is read next, and
- * then nothing can come. Datagram: the endpoint is shared, and stays. The fence ends when the own
- * requests have completed and the queue was read empty; what the peer still sends then finds its keys
+ * then nothing can come. Datagram: the endpoint is shared, and stays. When the own requests have
+ * completed each side says BYE; the fence ends when the peer's has come as well, and the queue was read
+ * empty. A peer that does not say it is given up after a while; what it writes then finds its keys
  * closed (limits.shared).
  *
  * Completions name requests and receives of endpoints that are destroyed meanwhile. So these lie in
@@ -18,7 +19,9 @@
 #include "ofi.h"
 
 #define BRIEF INT64_C(3000000000)       /* for set-up when another device may do better */
-#define DRAIN_LIMIT INT64_C(5000000000) /* for requests to a peer that may be gone */
+#define DRAIN_LIMIT INT64_C(5000000000) /* for requests to a peer that may be gone, and its BYE */
+#define GONE_LIMIT INT64_C(1000000000)  /* for a peer that not even BYE can be said to */
+#define BYE_AGAIN INT64_C(50000000)
 #define FIRST_IDS 1024u
 
 /* ---- what is told ---- */
@@ -108,12 +111,32 @@ static bool token_is(const struct nmti_rma_ep *ep, const uint8_t *token)
 	return !diff;
 }
 
+static bool is_for(const struct nmti_rma_ep *ep, const struct ofi_hello *m)
+{
+	return token_is(ep, m->token) && ep->rail == m->rail && ep->epoch == m->epoch;
+}
+
 struct nmti_rma_ep *nmti_ofi_expected(struct nmti_rma_dev *dev, const struct ofi_hello *m)
 {
 	for (struct nmti_list *i = dev->expected.next; i != &dev->expected; i = i->next) {
 		struct nmti_rma_ep *ep = nmti_container(i, struct nmti_rma_ep, expected);
 
-		if (token_is(ep, m->token) && ep->rail == m->rail && ep->epoch == m->epoch)
+		if (is_for(ep, m))
+			return ep;
+	}
+	return NULL;
+}
+
+/* The peer may not know the id yet. */
+struct nmti_rma_ep *nmti_ofi_known(struct nmti_rma_dev *dev, const struct ofi_hello *m)
+{
+	struct nmti_rma_ep *ep = ofi_ep_of(dev, m->to);
+
+	if (ep && is_for(ep, m))
+		return ep;
+	for (struct nmti_list *i = dev->eps.next; i != &dev->eps; i = i->next) {
+		ep = nmti_container(i, struct nmti_rma_ep, all);
+		if (is_for(ep, m))
 			return ep;
 	}
 	return NULL;
@@ -296,9 +319,48 @@ void nmti_ofi_fid_close(struct nmti_rma_ep *ep)
 	ep->fid = NULL;
 }
 
+/* No completion can name it any more. */
 static bool quiet(const struct nmti_rma_ep *ep)
 {
 	return !ep->dev->rdm || ep->posted == ep->done;
+}
+
+/* What comes next gets its time. */
+static void drain_step(struct nmti_rma_ep *ep, enum ofi_drain step, int64_t limit)
+{
+	if (ep->drain == step)
+		return;
+	ep->drain = (uint8_t)step;
+	ep->deadline = nmti_now() + limit;
+	nmti_timer_set(ep->dev->pd->dom, &ep->timer, ep->deadline);
+}
+
+/* Said again later: a provider may take a while to see that a connection is lost. */
+void nmti_ofi_unsaid(struct nmti_rma_ep *ep)
+{
+	ep->unsaid = true;
+	if (ep->state == OFI_FENCED && ep->drain == OFI_DRAIN_SAYS_BYE)
+		nmti_timer_set(ep->dev->pd->dom, &ep->timer, nmti_now() + BYE_AGAIN);
+}
+
+/* Datagram: whether both sides are done with it; says BYE when it is time. */
+static bool both_done(struct nmti_rma_ep *ep)
+{
+	if (ep->posted != ep->done || ep->number != ep->posted)
+		return false;
+	if (ep->bye_due) {
+		ep->bye_due = ep->unsaid = false;
+		drain_step(ep, OFI_DRAIN_SAYS_BYE, GONE_LIMIT);
+		nmti_ofi_rdm_bye(ep);
+		return false;
+	}
+	if (!ep->awaits_bye)
+		return true;
+	if (ep->unsaid)
+		return false;
+	if (!ep->bye_heard)
+		drain_step(ep, OFI_DRAIN_HEARS_BYE, DRAIN_LIMIT);
+	return ep->bye_heard;
 }
 
 static void drained(struct nmti_rma_ep *ep)
@@ -306,7 +368,10 @@ static void drained(struct nmti_rma_ep *ep)
 	nmti_list_del(&ep->ending);
 	nmti_timer_cancel(ep->dev->pd->dom, &ep->timer);
 	ep->state = OFI_DRAINED;
-	nmti_ofi_tell(ep, OFI_TELL_DRAINED);
+	if (ep->orphan)
+		nmti_list_add_tail(&ep->ending, &ep->dev->graves);
+	else if (!ep->early)
+		nmti_ofi_tell(ep, OFI_TELL_DRAINED);
 }
 
 static void bury(struct nmti_rma_dev *dev)
@@ -329,11 +394,12 @@ bool nmti_ofi_emptied(struct nmti_rma_dev *dev)
 	while (!nmti_list_empty(&dev->closed))
 		drained(nmti_container(dev->closed.next, struct nmti_rma_ep, ending));
 	bury(dev);
+	dev->fenced = false;
 	for (node = dev->ending.next; node != &dev->ending; node = next) {
 		struct nmti_rma_ep *ep = nmti_container(node, struct nmti_rma_ep, ending);
 
 		next = node->next;
-		if (!quiet(ep))
+		if (dev->rdm && !both_done(ep))
 			continue;
 		nmti_ofi_fid_close(ep);
 		nmti_list_del(&ep->ending);
@@ -345,53 +411,64 @@ bool nmti_ofi_emptied(struct nmti_rma_dev *dev)
 static void drain_late(struct nmti_timer *t)
 {
 	struct nmti_rma_ep *ep = nmti_container(t, struct nmti_rma_ep, timer);
+	uint32_t left = (uint32_t)(ep->posted - ep->done);
 
-	nmti_log(ep->dev->pd->ctx, NMT_LOG_WARN, "ofi: %s: %u requests to a peer did not complete: "
-		 "given up", ep->dev->found.name, (uint32_t)(ep->posted - ep->done));
+	if (nmti_now() < ep->deadline) {
+		ep->bye_due = true;
+		nmti_timer_set(ep->dev->pd->dom, t, ep->deadline);
+		return;
+	}
+	nmti_log(ep->dev->pd->ctx, left ? NMT_LOG_WARN : NMT_LOG_INFO,
+		 "ofi: %s: a peer is given up: %u requests to it did not complete%s",
+		 ep->dev->found.name, left, ep->bye_heard ? "" : ", and it did not say BYE");
+	nmti_ofi_drop(ep);
 	drained(ep);
 }
 
 void nmti_ofi_fence(struct nmti_rma_ep *ep)
 {
 	struct nmti_rma_dev *dev = ep->dev;
+	uint8_t before = ep->state;
 
-	if (ep->state >= OFI_FENCED)
+	if (before >= OFI_FENCED)
 		return;
 	nmti_ofi_settled(ep);
 	ep->state = OFI_FENCED;
 	ep->events = 0;
 	nmti_list_del(&ep->event);
 	nmti_ofi_drop(ep);
-	nmti_ofi_mr_free(&ep->own_mr);
 	nmti_list_add_tail(&ep->ending, &dev->ending);
+	dev->fenced = true;
+	if (!dev->rdm)
+		return;
+	ep->awaits_bye = before == OFI_ACCEPTED || before == OFI_UP;
+	ep->bye_due = ep->peer;
 	ep->timer.fire = drain_late;
-	if (dev->rdm)
-		nmti_timer_set(dev->pd->dom, &ep->timer, nmti_now() + DRAIN_LIMIT);
-}
-
-/*
- * What a peer wrote and is here already is let in before the keys close: several providers take a
- * write to a closed key badly.
- */
-static void let_in(struct nmti_rma_ep *ep)
-{
-	if (ep->dev->rdm && ep->state == OFI_UP)
-		fi_cq_read(ep->dev->cq, NULL, 0);
+	ep->deadline = nmti_now() + DRAIN_LIMIT;
+	nmti_timer_set(dev->pd->dom, &ep->timer, ep->deadline);
+	ep->early = !ep->awaits_bye;
+	if (ep->early)
+		nmti_ofi_tell(ep, OFI_TELL_DRAINED);
 }
 
 void nmti_ofi_destroy(struct nmti_rma_ep *ep)
 {
-	let_in(ep);
+	struct nmti_rma_dev *dev = ep->dev;
+
+	if (dev->rdm)
+		nmti_ofi_fence(ep); /* the peer is to know, and its last words are not for another one */
+	ep->orphan = true;
+	ep->owner = ep->doorbells = NULL;
+	ep->events = 0;
+	nmti_list_del(&ep->event);
+	if (dev->rdm && ep->state == OFI_FENCED)
+		return;
 	nmti_ofi_settled(ep);
 	ep->state = OFI_DRAINED;
-	ep->orphan = true;
 	nmti_ofi_fid_close(ep);
 	nmti_ofi_drop(ep);
-	nmti_ofi_mr_free(&ep->own_mr);
-	id_give(ep);
-	nmti_list_del(&ep->event);
 	nmti_list_del(&ep->ending);
-	nmti_list_add_tail(&ep->ending, &ep->dev->graves);
+	nmti_list_add_tail(&ep->ending, &dev->graves);
 }
 
 void nmti_ofi_eps_free(struct nmti_rma_dev *dev)

@@ -68,8 +68,7 @@ static bool is_fast(const struct fi_info *info)
 	return false;
 }
 
-/* Why it is of no use; NULL: it is. */
-static const char *refusal(const struct fi_info *info)
+const char *nmti_ofi_refusal(const struct fi_info *info)
 {
 	if (is_base(info, "verbs"))
 		return "provider verbs reaches these adapters without libfabric";
@@ -207,7 +206,7 @@ static void take_rest(struct table *t)
 		struct ofi_found *f = entry_for(t, i);
 
 		if (f && !f->info && !f->reason[0])
-			snprintf(f->reason, sizeof(f->reason), "%s", refusal(i));
+			snprintf(f->reason, sizeof(f->reason), "%s", nmti_ofi_refusal(i));
 	}
 	fi_freeinfo(list);
 }

@@ -5,7 +5,8 @@
  * Each message begins with 8 bytes that say what it is and which endpoint it is for; the words of
  * set-up are a struct ofi_hello, HELLO with the name of the sender's endpoint behind it. The side that
  * connects says HELLO until it is answered; a HELLO that nobody expects (yet) is dropped without a
- * word, so that a stranger cannot make this end talk to an address of his choice. READY ends it.
+ * word, so that a stranger cannot make this end talk to an address of his choice. READY ends it. BYE is
+ * the last word of an endpoint, in either direction.
  */
 #include <endian.h>
 #include <stdlib.h>
@@ -13,9 +14,10 @@
 #include "ofi.h"
 
 #define HELLO_AGAIN INT64_C(100000000)
+#define LOST_AFTER INT64_C(1000000000)
 #define IDLE_PEERS 256u
-#define READY 4u   /* kinds of messages, behind those of struct ofi_hello */
-#define MESSAGE 5u
+#define READY 5u   /* kinds of messages, behind those of struct ofi_hello */
+#define MESSAGE 6u
 
 /* ---- peers ---- */
 
@@ -74,6 +76,7 @@ void nmti_ofi_rdm_leave(struct nmti_rma_ep *ep)
 	struct nmti_rma_dev *dev = ep->dev;
 	struct ofi_peer *p = ep->peer;
 
+	nmti_ofi_drop(ep);
 	ep->peer = NULL;
 	if (!p || --p->refs)
 		return;
@@ -89,6 +92,32 @@ void nmti_ofi_rdm_leave(struct nmti_rma_ep *ep)
 	}
 }
 
+static void peer_lost(struct nmti_rma_dev *dev, const struct ofi_peer *p)
+{
+	for (struct nmti_list *i = dev->eps.next; i != &dev->eps; i = i->next) {
+		struct nmti_rma_ep *ep = nmti_container(i, struct nmti_rma_ep, all);
+
+		if (ep->peer == p && ep->state == OFI_UP)
+			nmti_ofi_fail(ep, -ECONNRESET, "the peer's endpoint is not to be reached");
+	}
+}
+
+/*
+ * A provider may connect again without a word, and try that for ever. So streams that have nothing under
+ * way, or have what it does not take, hear of a lost peer here. One that is only slow is not broken.
+ */
+void nmti_ofi_rdm_refused(struct nmti_rma_ep *ep)
+{
+	struct ofi_peer *p = ep->peer;
+
+	if (!p->broken)
+		p->since = 0;
+	else if (!p->since)
+		p->since = nmti_now();
+	else if (nmti_now() - p->since > LOST_AFTER)
+		peer_lost(ep->dev, p);
+}
+
 /* What was said in set-up did not reach the peer: it is said, or waited for, again. */
 void nmti_ofi_rdm_unheard(struct nmti_rma_ep *ep)
 {
@@ -102,7 +131,8 @@ void nmti_ofi_rdm_unheard(struct nmti_rma_ep *ep)
 static bool name_fits(const struct nmti_rma_dev *dev, const uint8_t *name, uint32_t len)
 {
 	if (dev->name.format == FI_ADDR_STR)
-		return len && len < OFI_ADDR_MAX && !name[len - 1];
+		return len > 1 && len <= OFI_ADDR_MAX &&
+		       strnlen((const char *)name, len) == len - 1;
 	return len == dev->name.alen;
 }
 
@@ -194,6 +224,24 @@ void nmti_ofi_rdm_head(const struct nmti_rma_ep *ep, uint8_t head[OFI_MSG_HEAD])
 	put_head(ep, MESSAGE, head);
 }
 
+void nmti_ofi_rdm_bye(struct nmti_rma_ep *ep)
+{
+	struct ofi_hello m = { .kind = OFI_BYE, .rail = ep->rail, .epoch = ep->epoch,
+			       .id = ep->id, .to = ep->peer_id };
+
+	memcpy(m.token, ep->token, sizeof(m.token));
+	nmti_ofi_hello_encode(&m, ep->word);
+	nmti_ofi_say(ep, OFI_HELLO_LEN);
+}
+
+static void on_bye(struct nmti_rma_dev *dev, const struct ofi_hello *m)
+{
+	struct nmti_rma_ep *ep = nmti_ofi_known(dev, m);
+
+	if (ep)
+		ep->bye_heard = true;
+}
+
 static void on_word(struct nmti_rma_dev *dev, const uint8_t *p, uint32_t len)
 {
 	struct ofi_hello m;
@@ -204,6 +252,8 @@ static void on_word(struct nmti_rma_dev *dev, const uint8_t *p, uint32_t len)
 		on_hello(dev, &m, p + OFI_HELLO_LEN, len - OFI_HELLO_LEN);
 	else if (m.kind == OFI_ANSWER)
 		on_answer(dev, &m);
+	else if (m.kind == OFI_BYE)
+		on_bye(dev, &m);
 }
 
 void nmti_ofi_rdm_message(struct nmti_rma_dev *dev, const uint8_t **bytes, uint32_t *len,

@@ -52,6 +52,24 @@ static ssize_t post(struct nmti_rma_ep *ep, struct ofi_req *r, bool more)
 	return r->op == OFI_SEND ? post_send(ep, r, flags) : post_write(ep, r, flags);
 }
 
+static void wait_on(struct nmti_rma_ep *ep)
+{
+	if (!nmti_list_empty(&ep->waiting))
+		return;
+	nmti_list_add_tail(&ep->waiting, &ep->dev->waiting);
+	if (ep->peer)
+		ep->peer->nwaiting++;
+}
+
+static void wait_off(struct nmti_rma_ep *ep)
+{
+	if (nmti_list_empty(&ep->waiting))
+		return;
+	nmti_list_del(&ep->waiting);
+	if (ep->peer)
+		ep->peer->nwaiting--;
+}
+
 /* All that waits, in order, as far as the provider takes it. */
 static void flush(struct nmti_rma_ep *ep)
 {
@@ -59,7 +77,7 @@ static void flush(struct nmti_rma_ep *ep)
 
 	if (ep->posted != ep->number && ep->doorbells)
 		++*ep->doorbells;
-	while (ep->posted != ep->number && !ep->failed) {
+	while (ep->posted != ep->number && (!ep->failed || ep->state == OFI_FENCED)) {
 		struct ofi_req *r = &ep->reqs[(ep->posted + 1) & ep->mask];
 
 		rc = post(ep, r, ep->posted + 1 != ep->number);
@@ -73,32 +91,56 @@ static void flush(struct nmti_rma_ep *ep)
 		free(r->copy);
 		r->copy = NULL;
 	}
-	if (rc != -FI_EAGAIN)
-		nmti_list_del(&ep->waiting);
-	else if (nmti_list_empty(&ep->waiting))
-		nmti_list_add_tail(&ep->waiting, &ep->dev->waiting);
+	if (rc == -FI_EAGAIN)
+		wait_on(ep);
+}
+
+/* Behind those that wait for the same peer already. */
+static void flush_in_turn(struct nmti_rma_ep *ep)
+{
+	if (!nmti_list_empty(&ep->waiting))
+		return;
+	if (ep->peer && ep->peer->nwaiting)
+		wait_on(ep);
+	else
+		flush(ep);
 }
 
 void nmti_ofi_kick(struct nmti_rma_ep *ep)
 {
-	if (ep->state == OFI_UP && !ep->failed && nmti_list_empty(&ep->waiting))
-		flush(ep);
+	if (ep->state == OFI_UP && !ep->failed)
+		flush_in_turn(ep);
 }
 
+/*
+ * A peer that took nothing is not asked again in this round: a provider may try to connect each time,
+ * and hundreds of endpoints may wait for a peer that is gone.
+ */
 void nmti_ofi_retry(struct nmti_rma_dev *dev)
 {
-	struct nmti_list all;
-	struct nmti_list *node;
+	struct nmti_list *node = dev->waiting.next, *last = dev->waiting.prev, *next;
+	bool end = false;
 
-	nmti_list_init(&all);
-	nmti_list_splice_tail(&dev->waiting, &all);
-	while ((node = nmti_list_pop(&all)))
-		flush(nmti_container(node, struct nmti_rma_ep, waiting));
+	dev->round++;
+	for (; !end; node = next) {
+		struct nmti_rma_ep *ep = nmti_container(node, struct nmti_rma_ep, waiting);
+
+		next = node->next;
+		end = node == last;
+		if (ep->peer && ep->peer->refused == dev->round)
+			continue;
+		wait_off(ep);
+		flush(ep);
+		if (ep->peer && !nmti_list_empty(&ep->waiting)) {
+			ep->peer->refused = dev->round;
+			nmti_ofi_rdm_refused(ep);
+		}
+	}
 }
 
 void nmti_ofi_drop(struct nmti_rma_ep *ep)
 {
-	nmti_list_del(&ep->waiting);
+	wait_off(ep);
 	for (; ep->number != ep->posted; ep->number--) {
 		struct ofi_req *r = &ep->reqs[ep->number & ep->mask];
 
@@ -153,8 +195,8 @@ static uint64_t submit(struct nmti_rma_ep *ep, struct ofi_req *r, uint32_t flags
 		ep->quiet = 0;
 	r->signal = signal;
 	r->number = ++ep->number;
-	if (!hold && nmti_list_empty(&ep->waiting))
-		flush(ep);
+	if (!hold)
+		flush_in_turn(ep);
 	keep(ep, r);
 	return r->number;
 }

@@ -124,7 +124,7 @@ int nmti_ofi_hello_decode(const void *buf, uint32_t len, struct ofi_hello *m)
 
 	memset(m, 0, sizeof(*m));
 	if (len < OFI_HELLO_LEN || p[0] != OFI_WIRE_VERSION || p[1] < OFI_HELLO ||
-	    p[1] > OFI_REFUSE || get32(p + 4) >= OFI_IDS || get32(p + 8) >= OFI_IDS ||
+	    p[1] > OFI_BYE || get32(p + 4) >= OFI_IDS || get32(p + 8) >= OFI_IDS ||
 	    get32(p + 12) > UINT8_MAX)
 		return -EPROTO;
 	m->kind = p[1];

@@ -41,12 +41,14 @@ uint32_t nmti_ofi_addr_fit(const struct ofi_addr *a, const struct ofi_addr *b);
 
 /*
  * HELLO is what a side that connects says of itself, ANSWER what the other one says back: what the
- * writes of the peer are to carry, and where empty ones go. REFUSE: a number of OFI_WHY_*.
+ * writes of the peer are to carry, and where empty ones go. REFUSE: a number of OFI_WHY_*. BYE (datagram
+ * mode): what this end wrote is complete, and it writes no more.
  */
 #define OFI_HELLO_LEN 48u
 #define OFI_HELLO 1u
 #define OFI_ANSWER 2u
 #define OFI_REFUSE 3u
+#define OFI_BYE 4u
 
 #define OFI_WHY_UNEXPECTED 1u
 #define OFI_WHY_MALFORMED 2u
@@ -55,7 +57,7 @@ uint32_t nmti_ofi_addr_fit(const struct ofi_addr *a, const struct ofi_addr *b);
 struct ofi_hello {
 	uint8_t kind, rail, epoch, why;
 	uint32_t id;            /* of the endpoint that says it */
-	uint32_t to;            /* of the one it is for: ANSWER and REFUSE */
+	uint32_t to;            /* of the one it is for, where it is known */
 	uint64_t scratch, key;  /* memory of 8 bytes for writes that carry nothing */
 	uint8_t token[OFI_TOKEN];
 };

@@ -29,18 +29,6 @@ static uint16_t port_of(const struct sockaddr_storage *ss)
 	return 0;
 }
 
-/*
- * A datagram fabric over TCP (ofi/tcp:rdm) has connections of its own, which a cut of control channels
- * is not about. The suite's are on loopback.
- */
-static bool of_fabric(const struct sockaddr_storage *ss)
-{
-	const struct sockaddr_in *in = (const void *)ss;
-
-	return getenv("NMT_OFI_ENDPOINT") && ss->ss_family == AF_INET &&
-	       ntohl(in->sin_addr.s_addr) >> 24 != 127;
-}
-
 static bool look(int fd, struct sock *s)
 {
 	struct sockaddr_storage local, peer;
@@ -48,8 +36,6 @@ static bool look(int fd, struct sock *s)
 
 	if (getsockname(fd, (struct sockaddr *)&local, &l) ||
 	    getpeername(fd, (struct sockaddr *)&peer, &p))
-		return false;
-	if (of_fabric(&local))
 		return false;
 	*s = (struct sock){ .fd = fd, .local = port_of(&local), .peer = port_of(&peer) };
 	return s->local && s->peer;
