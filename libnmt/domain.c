@@ -149,6 +149,10 @@ static bool has_device(struct nmt_domain *dom, const struct nmt_provider_ops *op
 		       struct devices *d)
 {
 	memset(d, 0, sizeof(*d));
+	if (ops->absent && ops->absent()) {
+		snprintf(d->reason, sizeof(d->reason), "no adapter for it here");
+		return false;
+	}
 	if (ops->data_socket || ops->query(dom->ctx, look_at, d) || d->usable)
 		return true;
 	return !d->reason[0];

@@ -30,6 +30,7 @@ const struct nmt_provider_ops nmti_provider_ofi = {
 	.rank = 20,
 	.max_rails = 16,
 	.query = nmti_ofi_query,
+	.absent = nmti_ofi_absent,
 	.rma = &nmti_ofi_ops,
 };
 

@@ -246,6 +246,7 @@ extern const struct nmti_rma_ops nmti_ofi_ops;
 int nmti_ofi_find(struct nmt_ctx *ctx, const char *device, struct ofi_found *found);
 /* Why a provider that fi_getinfo does not find for streams is of no use. */
 const char *nmti_ofi_refusal(const struct fi_info *info);
+bool nmti_ofi_absent(void); /* no adapter of a fabric that "auto" takes */
 int nmti_ofi_query(struct nmt_ctx *ctx, nmti_info_fn *emit, void *arg);
 
 /* ofi_opt.c */

@@ -5,6 +5,7 @@
  * "tcp", "tcp:rdm", "tcp:msg:eth0"; without a type it is connected where the provider can.
  */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -310,6 +311,24 @@ int nmti_ofi_find(struct nmt_ctx *ctx, const char *device, struct ofi_found *fou
 }
 
 /* ---- query ---- */
+
+static bool has_entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *e;
+	bool found = false;
+
+	while (dir && !found && (e = readdir(dir)))
+		found = e->d_name[0] != '.';
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+bool nmti_ofi_absent(void)
+{
+	return !has_entries("/sys/class/infiniband") && !has_entries("/sys/class/cxi");
+}
 
 static int tell(const struct ofi_found *f, nmti_info_fn *emit, void *arg)
 {

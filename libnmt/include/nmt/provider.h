@@ -404,6 +404,11 @@ struct nmt_provider_ops {
 
 	/* EMIT one nmt_info a device (status and reason set), stop when it answers non-zero. */
 	int (*query)(struct nmt_ctx *ctx, nmti_info_fn *emit, void *arg);
+	/*
+	 * A quick look before "auto" asks query, which loads a large library: true, there can be no
+	 * device that auto takes. NULL: query tells.
+	 */
+	bool (*absent)(void);
 
 	/* -- domain -- */
 
