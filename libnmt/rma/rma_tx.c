@@ -344,6 +344,8 @@ int nmti_rma_flush(struct nmt_stream *s, uint64_t cookie)
 	}
 	op->flush = true;
 	chunk_new(rs->tx)->flags = CHUNK_OP;
+	if (rs->path == PATH_GONE) /* both ends are done: what is delivered is, and nothing follows */
+		nmti_rma_tx_end(rs, 0, rs->lost_bytes ? -EPIPE : 0);
 	nmti_work(s);
 	return 0;
 }

@@ -292,6 +292,27 @@ static void t_flush_waits_for_the_peers_kernel(struct env *env)
 	assert_int_equal(ev.status, 0);
 }
 
+/* The peer has closed, and all that was ever sent is delivered: there is nothing to wait for. */
+static void t_flush_after_the_peer_closed(struct env *env)
+{
+	struct nmt_event ev;
+	struct pair p;
+
+	pair_open(env, &p);
+	end_put_pattern(p.s, 2, 0, 1000);
+	end_expect(p.c, 2, 0, 1000);
+	end_put_pattern(p.c, 1, 0, 1000);
+	end_close(p.c);
+	end_expect(p.s, 1, 0, 1000);
+	end_expect_eof(p.s);
+	end_closed(p.c, 0);
+	env_idle(env, 20 * MS);
+	assert_ok(env, nmt_flush(p.s->s, 6));
+	end_wait(p.s, NMT_EV_FLUSHED, &ev);
+	assert_int_equal(ev.cookie, 6);
+	assert_int_equal(ev.status, 0);
+}
+
 static void t_flush_of_an_idle_stream(struct env *env)
 {
 	struct nmt_event ev;
@@ -399,6 +420,7 @@ const struct test tests_borrow[] = {
 	TEST(t_flush_is_after_delivery, 0),
 	TEST(t_flush_waits_for_the_peers_kernel, 0),
 	TEST(t_flush_of_an_idle_stream, T_BUFFER),
+	TEST(t_flush_after_the_peer_closed, T_BUFFER),
 	TEST(t_sent_of_a_small_borrow_needs_no_reader, T_BUFFER),
 	TEST(t_close_with_borrows_delivers, 0),
 	TEST(t_abort_with_borrows_gives_them_back, 0),
