@@ -13,7 +13,7 @@ function(nmt_add_guest)
 		LOCK guest)
 	nmt_add_test(NAME lab.down LABELS guest-verbs COMMAND ${NMT_GUEST}
 		ARGS --down ${NMT_GUEST_DIR} LOCK guest)
-	set_tests_properties(lab.up PROPERTIES FIXTURES_SETUP guest PROCESSORS 2)
+	set_tests_properties(lab.up PROPERTIES FIXTURES_SETUP guest PROCESSORS 4)
 	set_tests_properties(lab.down PROPERTIES FIXTURES_CLEANUP guest)
 endfunction()
 

@@ -18,6 +18,8 @@
 # COMMAND  runs anything else, a script for instance; $<TARGET_FILE:x> works.
 # NEEDS    libraries of NmtDeps.cmake: JSON XXHASH OPENSSL IBVERBS RDMACM FABRIC; without them it is left out.
 # TIMEOUT  default 60; five times as long under a sanitizer. A test over its time has failed.
+# PROCESSORS  that the test keeps busy. Others count as half of one: scripts/test runs two tests a
+#          processor, since most of them wait.
 # LOCK     tests with the same word do not run at the same time. Use it only where needed.
 # NOT_UNDER  left out of builds with that sanitizer; say why beside it.
 #
@@ -108,6 +110,7 @@ macro(nmt_test_properties)
 		LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} SKIP_RETURN_CODE 77
 		ENVIRONMENT "${A_ENVIRONMENT};${NMT_TEST_ENVIRONMENT}" RESOURCE_LOCK "${A_LOCK}")
 	if(A_PROCESSORS)
-		set_tests_properties(${name} PROPERTIES PROCESSORS ${A_PROCESSORS})
+		math(EXPR slots "2 * ${A_PROCESSORS}")
+		set_tests_properties(${name} PROPERTIES PROCESSORS ${slots})
 	endif()
 endmacro()
