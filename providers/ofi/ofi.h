@@ -5,6 +5,7 @@
  *
  * ofi.c       ops table
  * ofi_query.c what libfabric finds on this machine, which of it is of use, and why the rest is not
+ * ofi_lib.c   libfabric itself, loaded when it is needed
  * ofi_opt.c   knobs, from the environment
  * ofi_dev.c   opening and closing a device, its limits
  * ofi_mr.c    registrations
@@ -240,6 +241,15 @@ struct nmti_rma_dev {
 /* ofi.c */
 extern const struct nmt_provider_ops nmti_provider_ofi;
 extern const struct nmti_rma_ops nmti_ofi_ops;
+
+/* ofi_lib.c: libfabric's entry points. */
+/* Loads it. NULL, or why it is not there; before all others. */
+const char *nmti_ofi_missing(void);
+int nmti_ofi_getinfo(const struct fi_info *hints, struct fi_info **list);
+void nmti_ofi_freeinfo(struct fi_info *info);
+struct fi_info *nmti_ofi_dupinfo(const struct fi_info *info); /* of NULL: an empty one */
+int nmti_ofi_fabric(struct fi_fabric_attr *attr, struct fid_fabric **fabric, void *context);
+const char *nmti_ofi_strerror(int err);
 
 /* ofi_query.c */
 /* What DEVICE names (empty: the best). 0, or -ENODEV and so on with found->reason. */

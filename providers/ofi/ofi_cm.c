@@ -63,7 +63,7 @@ static void attempt_failed(struct nmti_rma_ep *ep, int rc, const char *what)
 		again(ep);
 	else
 		nmti_ofi_fail(ep, rc == -FI_ETIMEDOUT ? -ETIMEDOUT : -ECONNREFUSED, "%s: %s", what,
-			      fi_strerror(-rc));
+			      nmti_ofi_strerror(-rc));
 }
 
 static void start(struct nmti_rma_ep *ep)
@@ -188,7 +188,7 @@ static void accept_from(struct nmti_rma_ep *ep, struct fi_info *info, const stru
 		rc = fi_accept(ep->fid, answer, sizeof(answer));
 	}
 	if (rc)
-		nmti_ofi_fail(ep, -EIO, "answering the peer: %s", fi_strerror(-rc));
+		nmti_ofi_fail(ep, -EIO, "answering the peer: %s", nmti_ofi_strerror(-rc));
 }
 
 static void on_request(struct nmti_rma_dev *dev, struct fi_info *info, const void *data,
@@ -206,7 +206,7 @@ static void on_request(struct nmti_rma_dev *dev, struct fi_info *info, const voi
 		else
 			refuse(dev, info->handle, OFI_WHY_UNEXPECTED);
 	}
-	fi_freeinfo(info);
+	nmti_ofi_freeinfo(info);
 }
 
 int nmti_ofi_listen(struct nmti_rma_dev *dev)
@@ -273,7 +273,7 @@ static void on_eq_error(struct nmti_rma_dev *dev)
 	else if (ep->state == OFI_ACCEPTED) /* the peer tries again */
 		ep->state = OFI_EXPECTING;
 	else
-		nmti_ofi_fail(ep, -ECONNRESET, "the connection broke: %s", fi_strerror(e.err));
+		nmti_ofi_fail(ep, -ECONNRESET, "the connection broke: %s", nmti_ofi_strerror(e.err));
 }
 
 void nmti_ofi_eq_read(struct nmti_rma_dev *dev)

@@ -143,7 +143,7 @@ static void on_error(struct nmti_rma_dev *dev, const struct fi_cq_err_entry *e,
 			nmti_ofi_rdm_unheard(ctx->ep);
 			return;
 		}
-		nmti_ofi_fail(ctx->ep, errno_of(e->err), "a request: %s: %s", fi_strerror(e->err),
+		nmti_ofi_fail(ctx->ep, errno_of(e->err), "a request: %s: %s", nmti_ofi_strerror(e->err),
 			      text);
 		return;
 	}
@@ -151,7 +151,7 @@ static void on_error(struct nmti_rma_dev *dev, const struct fi_cq_err_entry *e,
 		return;
 	if (ctx->ep)
 		nmti_ofi_fail(ctx->ep, e->err == FI_ETRUNC ? -EPROTO : errno_of(e->err),
-			      "a receive: %s: %s", fi_strerror(e->err), text);
+			      "a receive: %s: %s", nmti_ofi_strerror(e->err), text);
 	else if (dev->nused < OFI_BATCH)
 		dev->used[dev->nused++] = nmti_container(ctx, struct ofi_recv, ctx);
 }
@@ -190,10 +190,10 @@ static void repost(struct nmti_rma_dev *dev)
 			continue;
 		rc = nmti_ofi_post_recv(dev, dev->used[i]);
 		if (rc && ep)
-			nmti_ofi_fail(ep, -EIO, "posting a receive: %s", fi_strerror(-rc));
+			nmti_ofi_fail(ep, -EIO, "posting a receive: %s", nmti_ofi_strerror(-rc));
 		else if (rc)
 			nmti_log(dev->pd->ctx, NMT_LOG_ERROR, "ofi: %s: posting a receive: %s",
-				 dev->found.name, fi_strerror(-rc));
+				 dev->found.name, nmti_ofi_strerror(-rc));
 	}
 }
 

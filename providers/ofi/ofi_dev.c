@@ -10,7 +10,7 @@
 static int failed(struct nmti_rma_dev *dev, const char *what, int rc)
 {
 	nmti_log(dev->pd->ctx, NMT_LOG_ERROR, "ofi: %s: %s: %s", dev->found.name, what,
-		 fi_strerror(-rc));
+		 nmti_ofi_strerror(-rc));
 	return rc == -FI_ENOMEM ? -ENOMEM : rc == -FI_EACCES || rc == -FI_EPERM ? -EACCES : -ENODEV;
 }
 
@@ -111,7 +111,7 @@ static int set_name(struct nmti_rma_dev *dev)
 
 static int set_up(struct nmti_rma_dev *dev)
 {
-	int rc = fi_fabric(dev->info->fabric_attr, &dev->fabric, dev);
+	int rc = nmti_ofi_fabric(dev->info->fabric_attr, &dev->fabric, dev);
 
 	if (rc)
 		return failed(dev, "fi_fabric", rc);
@@ -205,7 +205,7 @@ void nmti_ofi_close(struct nmti_rma_dev *dev)
 	close_fid(dev->domain ? &dev->domain->fid : NULL);
 	close_fid(dev->fabric ? &dev->fabric->fid : NULL);
 	if (dev->found.info)
-		fi_freeinfo(dev->found.info);
+		nmti_ofi_freeinfo(dev->found.info);
 	free(dev);
 }
 

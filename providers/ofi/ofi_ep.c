@@ -302,7 +302,7 @@ int nmti_ofi_ep_new(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *att
 		rc = nmti_ofi_mr_new(dev, ep->word, sizeof(ep->word), false, &ep->word_mr);
 	if (rc) {
 		nmti_log(dev->pd->ctx, NMT_LOG_ERROR, "ofi: %s: an endpoint of %u requests: %s",
-			 dev->found.name, attr->send_depth, fi_strerror(-rc));
+			 dev->found.name, attr->send_depth, nmti_ofi_strerror(-rc));
 		ep_free(ep);
 		return -ENOMEM;
 	}

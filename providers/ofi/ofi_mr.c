@@ -69,7 +69,7 @@ static int refused(struct nmti_rma_dev *dev, uint64_t len, int rc, const char **
 {
 	bool room = rc == -FI_ENOMEM || rc == -FI_ENOSPC || rc == -FI_EMFILE || rc == -FI_ENOKEY;
 
-	*reason = fi_strerror(-rc);
+	*reason = nmti_ofi_strerror(-rc);
 	nmti_log(dev->pd->ctx, room ? NMT_LOG_ERROR : NMT_LOG_INFO,
 		 "ofi: %s: registering %llu bytes: %s%s", dev->found.name, (unsigned long long)len,
 		 *reason, room ? " (ulimit -l; the provider's limit of registrations)" : "; staged");

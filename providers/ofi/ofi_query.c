@@ -108,7 +108,7 @@ static const char slow[] = "auto leaves it out: no adapter writes memory here, p
 
 static struct fi_info *hints_for(enum fi_ep_type type, bool virt)
 {
-	struct fi_info *h = fi_allocinfo();
+	struct fi_info *h = nmti_ofi_dupinfo(NULL);
 
 	if (!h)
 		return NULL;
@@ -132,9 +132,9 @@ static struct fi_info *ask(enum fi_ep_type type, bool virt)
 
 	if (!h)
 		return NULL;
-	if (fi_getinfo(OFI_API, NULL, NULL, 0, h, &list))
+	if (nmti_ofi_getinfo(h, &list))
 		list = NULL;
-	fi_freeinfo(h);
+	nmti_ofi_freeinfo(h);
 	return list;
 }
 
@@ -178,8 +178,8 @@ static void take(struct table *t, const struct fi_info *info, const struct wish 
 	if (!f || (f->info && order_of_address(f->info) >= order_of_address(info)))
 		return;
 	if (f->info)
-		fi_freeinfo(f->info);
-	f->info = fi_dupinfo(info);
+		nmti_ofi_freeinfo(f->info);
+	f->info = nmti_ofi_dupinfo(info);
 	f->status = f->info ? 0 : -ENOMEM;
 	snprintf(f->reason, sizeof(f->reason), "%s", f->on_request ? slow : "");
 	if (f->info)
@@ -193,7 +193,7 @@ static void take_all(struct table *t, enum fi_ep_type type, bool virt, const str
 	for (const struct fi_info *i = list; i; i = i->next)
 		take(t, i, w);
 	if (list)
-		fi_freeinfo(list);
+		nmti_ofi_freeinfo(list);
 }
 
 /* What there is besides, and is of no use. */
@@ -201,7 +201,7 @@ static void take_rest(struct table *t)
 {
 	struct fi_info *list = NULL;
 
-	if (fi_getinfo(OFI_API, NULL, NULL, 0, NULL, &list))
+	if (nmti_ofi_getinfo(NULL, &list))
 		return;
 	for (const struct fi_info *i = list; i; i = i->next) {
 		struct ofi_found *f = entry_for(t, i);
@@ -209,7 +209,7 @@ static void take_rest(struct table *t)
 		if (f && !f->info && !f->reason[0])
 			snprintf(f->reason, sizeof(f->reason), "%s", nmti_ofi_refusal(i));
 	}
-	fi_freeinfo(list);
+	nmti_ofi_freeinfo(list);
 }
 
 static bool has_msg(const struct table *t, const struct ofi_found *f)
@@ -251,7 +251,7 @@ static void table_free(struct table *t)
 {
 	for (int i = 0; i < t->n; i++)
 		if (t->at[i].info)
-			fi_freeinfo(t->at[i].info);
+			nmti_ofi_freeinfo(t->at[i].info);
 }
 
 /* ---- choice ---- */
@@ -294,6 +294,10 @@ int nmti_ofi_find(struct nmt_ctx *ctx, const char *device, struct ofi_found *fou
 	struct wish w;
 
 	memset(found, 0, sizeof(*found));
+	if (nmti_ofi_missing()) {
+		snprintf(found->reason, sizeof(found->reason), "%s", nmti_ofi_missing());
+		return -ENODEV;
+	}
 	nmti_ofi_options(ctx, &opt);
 	read_wish(&opt, device, &w);
 	find_all(&w, true, &t);
@@ -357,6 +361,10 @@ int nmti_ofi_query(struct nmt_ctx *ctx, nmti_info_fn *emit, void *arg)
 	int rc = 0;
 
 	(void)ctx;
+	if (nmti_ofi_missing()) {
+		snprintf(none.reason, sizeof(none.reason), "%s", nmti_ofi_missing());
+		return emit(arg, &none);
+	}
 	find_all(&all, true, &t);
 	for (int i = 0; i < t.n && !rc; i++)
 		rc = tell(&t.at[i], emit, arg);

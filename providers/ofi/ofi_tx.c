@@ -84,7 +84,7 @@ static void flush(struct nmti_rma_ep *ep)
 		if (rc == -FI_EAGAIN)
 			break;
 		if (rc) {
-			nmti_ofi_fail(ep, -EIO, "posting a request: %s", fi_strerror((int)-rc));
+			nmti_ofi_fail(ep, -EIO, "posting a request: %s", nmti_ofi_strerror((int)-rc));
 			break;
 		}
 		ep->posted++;
