@@ -9,6 +9,7 @@
 /* Bytes that are worth a wake-up, of posts so long that saying so pays, while so many are missing. */
 #define LOWAT_MAX (128 << 10)
 #define LOWAT_MIN (16 << 10)
+#define LOWAT_POST (512 << 10)
 
 enum post_state { POST_FREE, POST_WAITS, POST_DONE };
 
@@ -121,7 +122,7 @@ static int lowat_of(const struct tcp_post *post)
 {
 	size_t rest = post ? post->len - post->done : 0;
 
-	if (rest < LOWAT_MIN || post->len < LOWAT_MAX || post->opts & NMT_RECV_SOME)
+	if (rest < LOWAT_MIN || post->len < LOWAT_POST || post->opts & NMT_RECV_SOME)
 		return 1;
 	return rest < LOWAT_MAX ? (int)rest : LOWAT_MAX;
 }

@@ -423,16 +423,16 @@ static void test_lowat(void **state)
 
 	(void)state;
 	open_post(&t);
-	put(&t, 0, 300000, 0, 1);
+	put(&t, 0, 600000, 0, 1);
 	feed(&t, 0, 1000);
 	settle(&t, 1000);
 	assert_int_equal(lowat(&t), 131072);
-	feed(&t, 1000, 200000);
-	settle(&t, 150000);
-	feed(&t, 201000, 99000);
-	received(&t, 1, 0, 300000);
+	feed(&t, 1000, 500000);
+	settle(&t, 400000);
+	feed(&t, 501000, 99000);
+	received(&t, 1, 0, 600000);
 	assert_int_equal(lowat(&t), 1);
-	unit_check(t.mem, 300000, 0);
+	unit_check(t.mem, 600000, 0);
 	close_post(&t);
 }
 
@@ -443,12 +443,12 @@ static void test_no_lowat(void **state)
 
 	(void)state;
 	open_post(&t);
-	put(&t, 0, 100000, 0, 1);
+	put(&t, 0, 500000, 0, 1);
 	feed(&t, 0, 1000);
 	settle(&t, 1000);
 	assert_int_equal(lowat(&t), 1);
-	feed(&t, 1000, 99000);
-	received(&t, 1, 0, 100000);
+	feed(&t, 1000, 499000);
+	received(&t, 1, 0, 500000);
 	put(&t, 0, SIZE, NMT_RECV_SOME, 2);
 	put(&t, 0, SIZE, NMT_RECV_SOME, 3);
 	feed(&t, 0, 1000);
