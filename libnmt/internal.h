@@ -16,6 +16,7 @@
 
 #include "hint.h"
 #include "list.h"
+#include "min.h"
 
 #define NMTI_PROVIDERS_MAX 16
 #define NMTI_KINDS_MAX 16
@@ -31,11 +32,6 @@
 		if (nmti_log_on(ctx, NMT_LOG_DEBUG))                                               \
 			nmti_log(ctx, NMT_LOG_DEBUG, __VA_ARGS__);                                 \
 	} while (0)
-
-static inline int64_t nmti_min64(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
 
 /* ---- context (ctx.c, provider.c, log.c) ---- */
 

@@ -301,11 +301,6 @@ static inline struct rma_stream *rma_of(const struct nmt_stream *s)
 	return s->priv;
 }
 
-static inline uint32_t min32(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 static inline uint32_t rma_pow2(uint32_t n)
 {
 	uint32_t p = 1;

@@ -32,6 +32,7 @@
 
 #include "hint.h"
 #include "list.h"
+#include "min.h"
 #include "rma/rma.h"
 
 /* What it has at best. */

@@ -303,11 +303,6 @@ void nmti_verbs_established(struct nmti_rma_ep *ep)
 		 nmti_verbs_mtu(ep->mtu));
 }
 
-static int64_t at_most(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* ---- the side that connects ---- */
 
 static void on_connect_timer(struct nmti_timer *t)
@@ -325,7 +320,7 @@ static void on_connect_timer(struct nmti_timer *t)
 
 static void set_timer(struct nmti_rma_ep *ep, int64_t at)
 {
-	if (nmti_timer_set(ep->dev->pd->dom, &ep->timer, at_most(at, ep->deadline)))
+	if (nmti_timer_set(ep->dev->pd->dom, &ep->timer, nmti_min64(at, ep->deadline)))
 		nmti_verbs_fail(ep, -ENOMEM, "no memory for a deadline");
 }
 
@@ -456,7 +451,7 @@ static void on_refusal(struct nmti_rma_ep *ep, int status, const uint8_t *data, 
 		return;
 	}
 	if (!ep->patience)
-		ep->patience = at_most(now + PATIENCE, ep->deadline);
+		ep->patience = nmti_min64(now + PATIENCE, ep->deadline);
 	if (data[1] != UNEXPECTED || now >= ep->patience) {
 		nmti_verbs_fail(ep, -ECONNREFUSED, data[1] == UNEXPECTED ?
 				"the peer does not expect this connection" :

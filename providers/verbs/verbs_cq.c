@@ -398,11 +398,11 @@ nmti_hot int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, i
 	max = max < VERBS_BATCH ? max : VERBS_BATCH;
 	if (dev->nused || dev->srq_used)
 		nmti_verbs_repost(dev);
-	if (__builtin_expect(!nmti_list_empty(&dev->events), 0))
+	if (unlikely(!nmti_list_empty(&dev->events)))
 		n = tell(dev, VERBS_TELL_CONNECTED, wc, max);
 	keep = n < max && !nmti_list_empty(&dev->events); /* room, so that busy queues hide none */
 	n += poll_all(dev, wc + n, max - n - keep);
-	if (__builtin_expect(!nmti_list_empty(&dev->events), 0))
+	if (unlikely(!nmti_list_empty(&dev->events)))
 		n += tell(dev, UINT8_MAX, wc + n, max - n);
 	return n;
 }

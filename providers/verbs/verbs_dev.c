@@ -127,14 +127,15 @@ static int watch(struct nmti_rma_dev *dev, struct nmti_source *src, int fd,
 		return -errno;
 	src->ready = ready;
 	src->fd = fd;
-	src->bell = fd == dev->comp->fd;
 	return nmti_watch(dev->pd->dom, src, EPOLLIN);
 }
 
 static int watch_all(struct nmti_rma_dev *dev)
 {
-	int rc = watch(dev, &dev->comp_src, dev->comp->fd, nmti_verbs_comp_ready);
+	int rc;
 
+	dev->comp_src.bell = true;
+	rc = watch(dev, &dev->comp_src, dev->comp->fd, nmti_verbs_comp_ready);
 	if (!rc)
 		rc = watch(dev, &dev->async_src, dev->port.ctx->async_fd, nmti_verbs_async_ready);
 	if (!rc)

@@ -76,11 +76,6 @@ static int block_make(struct verbs_srq *b, const struct nmti_rma_ep *ep, uint32_
 	return 0;
 }
 
-static uint32_t at_most(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 /* As large as its turn and the adapter say, or smaller when that does not fit. */
 static struct verbs_srq *block_new(struct nmti_rma_dev *dev, const struct nmti_rma_ep *ep)
 {
@@ -92,8 +87,8 @@ static struct verbs_srq *block_new(struct nmti_rma_dev *dev, const struct nmti_r
 	if (dev->nsrqs == VERBS_SRQS)
 		return NULL;
 	size = size < ep->slots ? ep->slots : size;
-	size = at_most(size, (uint32_t)dev->port.attr.max_srq_wr);
-	size = at_most(size, eps * ep->slots);
+	size = min32(size, (uint32_t)dev->port.attr.max_srq_wr);
+	size = min32(size, eps * ep->slots);
 	for (; size >= ep->slots; size /= 2) {
 		err = block_make(b, ep, size);
 		if (!err) {

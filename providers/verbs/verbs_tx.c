@@ -34,9 +34,9 @@ void nmti_verbs_kick(struct nmti_rma_ep *ep)
 /* 0: there is room for one more. */
 static int room(struct nmti_rma_ep *ep)
 {
-	if (__builtin_expect(ep->state != VERBS_UP || ep->failed, 0))
+	if (unlikely(ep->state != VERBS_UP || ep->failed))
 		return -ENOTCONN;
-	if (__builtin_expect(ep->number - ep->done < ep->depth, 1))
+	if (likely(ep->number - ep->done < ep->depth))
 		return 0;
 	nmti_verbs_kick(ep);
 	return -EAGAIN;

@@ -61,6 +61,13 @@ static void feed(struct post *t, uint64_t pos, size_t len)
 	free(buf);
 }
 
+/* Take what the peer has sent; nothing of it is an event. */
+static void settle(struct post *t, uint64_t done)
+{
+	while (t->s->stat.rx_bytes < done)
+		unit_poll(&t->u, UNIT_MS);
+}
+
 static struct nmt_event received(struct post *t, uint64_t cookie, int status, uint64_t len)
 {
 	struct nmt_event ev = unit_take(&t->u, t->s, NMT_EV_RECEIVED);
@@ -224,8 +231,7 @@ static void test_cancel(void **state)
 	for (uint64_t i = 0; i < 6; i++)
 		put(&t, i * 10, 10, 0, i % 3); /* cookies 0 1 2 0 1 2 */
 	feed(&t, 0, 4);
-	while (t.s->stat.rx_bytes < 4)
-		unit_poll(&t.u, UNIT_MS);
+	settle(&t, 4);
 	assert_int_equal(nmt_recv_cancel(t.s, 7), -ENOENT);
 	assert_int_equal(nmt_recv_cancel(t.s, 1), 0);
 	assert_int_equal(nmt_recv_cancel(t.s, 1), -ENOENT);
@@ -350,8 +356,7 @@ static void test_reset(void **state)
 	put(&t, 0, 10, 0, 1);
 	put(&t, 10, 10, 0, 2);
 	feed(&t, 0, 3);
-	while (t.s->stat.rx_bytes < 3)
-		unit_poll(&t.u, UNIT_MS);
+	settle(&t, 3);
 	setsockopt(t.peer, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(t.peer);
 	t.peer = dup(0);
@@ -372,8 +377,7 @@ static void test_shutdown(void **state)
 	open_post(&t);
 	put(&t, 0, 10, 0, 1);
 	feed(&t, 0, 3);
-	while (t.s->stat.rx_bytes < 3)
-		unit_poll(&t.u, UNIT_MS);
+	settle(&t, 3);
 	assert_int_equal(nmt_shutdown(t.s, SHUT_RD), 0);
 	assert_int_equal(received(&t, 1, 0, 3).flags, NMT_EVF_EOF);
 	assert_int_equal(nmt_recv_into(t.s, t.mr, 0, 10, 0, 2), -EPIPE);
@@ -407,13 +411,6 @@ static int lowat(struct post *t)
 
 	assert_int_equal(getsockopt(tcp_of(t->s)->src.fd, SOL_SOCKET, SO_RCVLOWAT, &v, &len), 0);
 	return v;
-}
-
-/* Take what the peer has sent; nothing of it is an event. */
-static void settle(struct post *t, uint64_t done)
-{
-	while (t->s->stat.rx_bytes < done)
-		unit_poll(&t->u, UNIT_MS);
 }
 
 /* A long post is not woken for each segment, and is when its last byte is there. */
