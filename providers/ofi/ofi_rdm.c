@@ -238,8 +238,10 @@ static void on_bye(struct nmti_rma_dev *dev, const struct ofi_hello *m)
 {
 	struct nmti_rma_ep *ep = nmti_ofi_known(dev, m);
 
-	if (ep)
-		ep->bye_heard = true;
+	if (!ep)
+		return;
+	ep->bye_heard = true;
+	nmti_ofi_fail(ep, -ECONNRESET, "the peer has fenced its end");
 }
 
 static void on_word(struct nmti_rma_dev *dev, const uint8_t *p, uint32_t len)

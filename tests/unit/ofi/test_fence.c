@@ -42,6 +42,20 @@ static void t_waits_for_the_peer(void **state)
 	leave(&b);
 }
 
+/* Else one whose control channel is cut would be waited for until it is given up. */
+static void t_tells_the_peer(void **state)
+{
+	struct side a, b;
+
+	(void)state;
+	join(&a, &b, "ofi/tcp:rdm");
+	nmti_ofi_ops.fence(a.ep);
+	assert_true(sides_until(&b, &a, NMTI_RMA_FAILED, 1000 * MS));
+	assert_int_equal(b.status, -ECONNRESET);
+	leave(&a);
+	leave(&b);
+}
+
 static void t_destroyed_is_fenced(void **state)
 {
 	struct side a, b;
@@ -126,6 +140,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_waits_for_the_peer),
+		cmocka_unit_test(t_tells_the_peer),
 		cmocka_unit_test(t_destroyed_is_fenced),
 		cmocka_unit_test(t_id_is_kept),
 		cmocka_unit_test(t_peer_that_is_gone),
