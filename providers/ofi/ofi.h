@@ -190,6 +190,7 @@ struct nmti_rma_dev {
 	bool rdm;
 	bool tracked; /* every request tells its completion: they may come in any order */
 	bool sleeps;  /* its queues have descriptors */
+	uint64_t level; /* FI_*_COMPLETE: what says that bytes are safe with the peer */
 	struct fid_fabric *fabric;
 	struct fid_domain *domain;
 	struct fid_eq *eq;

@@ -52,6 +52,17 @@ static int open_cq(struct nmti_rma_dev *dev)
 
 /* ---- limits ---- */
 
+/*
+ * What shm takes lies in its peer's queue, in memory of the peer's, which looks at it in order: it is
+ * delivered when the peer polls, whatever becomes of the sender. To be told of that needs the sender's
+ * CPU for each request of up to 4 KiB, one at a time (smr_select_proto, libfabric 1.17).
+ */
+static uint64_t level_of(const struct fi_info *info)
+{
+	return strcmp(info->fabric_attr->prov_name, "shm") ? FI_DELIVERY_COMPLETE :
+							     FI_TRANSMIT_COMPLETE;
+}
+
 static uint32_t smaller(uint64_t a, uint64_t b)
 {
 	return (uint32_t)(a < b ? a : b);
@@ -69,6 +80,8 @@ static void find_limits(struct nmti_rma_dev *dev)
 	l->ctrl_max = OFI_MSG_MAX;
 	l->write_max = smaller(info->ep_attr->max_msg_size, OFI_WRITE_MAX);
 	l->caps = OFI_CAPS;
+	if (dev->level != FI_DELIVERY_COMPLETE)
+		l->caps &= ~NMT_CAP_REMOTE_FLUSH;
 	l->numa = -1;
 	l->unordered = l->shared = dev->rdm;
 }
@@ -165,6 +178,7 @@ int nmti_ofi_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_li
 	} else {
 		dev->info = dev->found.info;
 		dev->rdm = dev->tracked = dev->found.type == OFI_TYPE_RDM;
+		dev->level = level_of(dev->info);
 		rc = set_up(dev);
 	}
 	if (rc) {

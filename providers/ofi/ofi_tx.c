@@ -5,8 +5,8 @@
  * than DEPTH requests that are not known complete, and at least every DEPTH/2th tells its completion,
  * so a full ring always has one under way.
  *
- * A completion that is told says that the peer's memory has the bytes (FI_DELIVERY_COMPLETE). Where
- * requests of an endpoint are ordered, those before it are there as well, and need not say so.
+ * A completion that is told says that the peer's memory has the bytes (FI_DELIVERY_COMPLETE; dev->level).
+ * Where requests of an endpoint are ordered, those before it are there as well, and need not say so.
  */
 #include <stdlib.h>
 
@@ -46,7 +46,7 @@ static ssize_t post(struct nmti_rma_ep *ep, struct ofi_req *r, bool more)
 	uint64_t flags = more ? FI_MORE : 0;
 
 	if (r->signal || ep->dev->tracked)
-		flags |= FI_COMPLETION | FI_DELIVERY_COMPLETE;
+		flags |= FI_COMPLETION | ep->dev->level;
 	if (r->inject)
 		flags |= FI_INJECT;
 	return r->op == OFI_SEND ? post_send(ep, r, flags) : post_write(ep, r, flags);

@@ -93,4 +93,29 @@ static inline struct nmti_rma_ep_attr side_attr(const uint8_t token[NMTI_RMA_TOK
 					  .send_depth = 16, .token = token };
 }
 
+static const uint8_t side_token[NMTI_RMA_TOKEN] = { 7, 1, 4 };
+
+/* A device each, and an endpoint of A connected to one of B. */
+static inline void sides_join(struct side *a, struct side *b, const char *spec)
+{
+	struct nmti_rma_ep_attr attr = side_attr(side_token);
+	uint8_t blob[NMTI_RMA_BLOB_MAX];
+	int len;
+
+	side_open(a, spec);
+	side_open(b, spec);
+	len = nmti_ofi_ops.address(b->dev, blob, sizeof(blob));
+	assert_true(len > 0);
+	assert_int_equal(nmti_ofi_ops.expect(b->dev, &attr, &b->ep), 0);
+	assert_int_equal(nmti_ofi_ops.connect(a->dev, &attr, blob, (uint32_t)len, &a->ep), 0);
+	assert_true(sides_until(a, b, NMTI_RMA_CONNECTED, 5000 * MS));
+	assert_true(sides_until(b, a, NMTI_RMA_CONNECTED, 5000 * MS));
+}
+
+static inline void side_leave(struct side *s)
+{
+	nmti_ofi_ops.destroy(s->ep);
+	side_close(s);
+}
+
 #endif
