@@ -28,7 +28,7 @@ struct nmti_ctl {
 	struct nmti_source src; /* fd -1: lost or done */
 	struct nmti_timer grace;
 	struct nmti_rejoin *rejoin; /* NULL: it does not come back */
-	bool peer_fin, peer_gone, own_fin, bye;
+	bool peer_fin, own_fin, bye;
 	bool inband;            /* no data socket */
 	bool done;              /* CLOSED was told by nmti_done() */
 	bool told;              /* and was with the peer's kernel when the channel was lost */
@@ -74,9 +74,9 @@ static void ctl_fail(struct nmti_ctl *c, int err, const char *what)
 
 static void peer_gone(struct nmti_ctl *c)
 {
-	if (c->peer_gone) /* it said so again, on a new channel */
+	if (c->s->peer_gone) /* it said so again, on a new channel */
 		return;
-	c->peer_gone = true;
+	c->s->peer_gone = true;
 	if (c->inband)
 		c->s->ops->peer_done(c->s);
 	c->s->tx_ready = true; /* a send that waits finds out */
@@ -86,10 +86,10 @@ static void peer_gone(struct nmti_ctl *c)
 /* The channel is gone. That is in order once both directions have ended. */
 static void ctl_ended(struct nmti_ctl *c, int err, const char *what)
 {
-	if (c->inband && c->done && !c->peer_gone && !c->bye) {
+	if (c->inband && c->done && !c->s->peer_gone && !c->bye) {
 		ctl_drop(c); /* the peer went without a word: it needed nothing more */
 		peer_gone(c);
-	} else if (c->peer_gone || (c->peer_fin && c->own_fin)) {
+	} else if (c->s->peer_gone || (c->peer_fin && c->own_fin)) {
 		ctl_drop(c);
 	} else {
 		ctl_fail(c, err, what);
@@ -101,7 +101,7 @@ static void ctl_lost(struct nmti_ctl *c, int err)
 {
 	struct nmt_stream *s = c->s;
 
-	if (!c->rejoin || c->bye || (c->done && c->peer_gone)) {
+	if (!c->rejoin || c->bye || (c->done && c->s->peer_gone)) {
 		ctl_ended(c, -ECONNRESET, "control channel lost");
 		return;
 	}
@@ -358,11 +358,6 @@ void nmti_ctl_addrs(const struct nmt_stream *s, char *local, char *peer)
 bool nmti_ctl_drained(struct nmt_stream *s)
 {
 	return drained(s->ctl);
-}
-
-nmti_hot bool nmti_ctl_peer_gone(const struct nmt_stream *s)
-{
-	return s->ctl && s->ctl->peer_gone;
 }
 
 void nmti_ctl_end(struct nmt_stream *s)

@@ -297,7 +297,6 @@ void nmti_ctl_free(struct nmt_stream *s);
 void nmti_ctl_abort(struct nmt_stream *s, uint16_t reason);
 void nmti_ctl_bye(struct nmt_stream *s); /* orderly: this side takes no more */
 bool nmti_ctl_drained(struct nmt_stream *s);
-bool nmti_ctl_peer_gone(const struct nmt_stream *s);
 /* Addresses of the connection that goes with the stream; the first one, if it came back. */
 void nmti_ctl_addrs(const struct nmt_stream *s, char *local, char *peer);
 

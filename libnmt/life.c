@@ -11,6 +11,9 @@
 #define BYE_WAIT INT64_C(1000000)
 #define CACHE_LINE 64u
 
+_Static_assert(offsetof(struct nmt_stream, stat.tx_copied) <= 2 * CACHE_LINE,
+	       "what every transfer touches is in two lines");
+
 void nmti_counters_add(struct nmti_counters *sum, const struct nmti_counters *c)
 {
 	uint64_t *to = (uint64_t *)sum;

@@ -17,7 +17,7 @@
 /* Receives in a row from one stream that make it hot. */
 #define HOT_MIN 4
 /* Of a spin, one turn in this many looks at the whole domain, not only at the hot stream. */
-#define HOT_SHARE 16
+#define HOT_SHARE 4
 #define CLOCK_SHARE 4
 /* Most passes in a row that look for completions only: they need no system call, sockets do. */
 #define LIGHT_MAX 255
@@ -140,7 +140,7 @@ nmti_hot static int spin(struct nmt_domain *dom, int64_t until,
 		if (rc || news(dom, seen))
 			return rc;
 		dom->stat.spins++;
-		if (i % CLOCK_SHARE == 0 && nmti_now() >= until)
+		if ((hot || i % CLOCK_SHARE == 0) && nmti_now() >= until)
 			return 0;
 		if (!hot)
 			cpu_relax();

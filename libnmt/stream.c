@@ -35,7 +35,7 @@ nmti_hot static int sendable(struct nmt_stream *s)
 		return rc;
 	if (s->error)
 		return s->error;
-	return s->tx_shut || nmti_ctl_peer_gone(s) ? -EPIPE : 0;
+	return s->tx_shut || s->peer_gone ? -EPIPE : 0;
 }
 
 static bool blocking(const struct nmt_stream *s, int flags)

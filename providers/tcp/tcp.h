@@ -38,8 +38,8 @@ struct tcp_stream {
 	uint32_t pos, fill;
 	uint64_t rx_off;        /* stream bytes given out or lent, without frame headers */
 	bool hup;               /* an end waits in the socket: go on reading, no edge will come */
-	bool inq;               /* TCP_INQ is on: the kernel can tell what a receive left behind */
-	uint8_t inq_left;       /* receives that ask it to */
+	bool inq;               /* TCP_INQ is on: the kernel tells what a receive left behind */
+	uint8_t inq_left;       /* receives until it is not asked any more */
 	bool outside;           /* the socket is polled by the application too: always try */
 	bool rx_end;            /* the end of the stream was reached */
 	bool tx_epipe;          /* what broke was sending to a peer that had ended and gone */

@@ -40,19 +40,27 @@ static int inq_of(struct msghdr *msg)
 	return left;
 }
 
-/*
- * An exactly filled buffer does not tell whether more is there. Ask the kernel at the next receives;
- * not for ever, as asking costs more than a plain receive.
- */
-static void ask_inq(struct tcp_stream *ts)
+static void set_inq(struct tcp_stream *ts, int on)
 {
-	int on = 1;
-
-	ts->inq_left = INQ_RECEIVES;
-	if (ts->inq)
-		return;
-	ts->inq = true;
+	ts->inq = on;
 	setsockopt(ts->src.fd, SOL_TCP, TCP_INQ, &on, sizeof(on));
+}
+
+/*
+ * An exactly filled buffer does not tell whether more is there. When it happens again soon, the kernel
+ * is asked; not for ever, since asking costs at every receive.
+ */
+static void filled(struct tcp_stream *ts)
+{
+	if (ts->inq_left && !ts->inq)
+		set_inq(ts, 1);
+	ts->inq_left = INQ_RECEIVES;
+}
+
+static void not_filled(struct tcp_stream *ts)
+{
+	if (ts->inq_left && !--ts->inq_left && ts->inq)
+		set_inq(ts, 0);
 }
 
 static ssize_t sock_error(struct tcp_stream *ts, int err)
@@ -79,7 +87,7 @@ ssize_t nmti_tcp_sock_recv(struct tcp_stream *ts, const struct iovec *iov, int n
 {
 	char control[CMSG_SPACE(sizeof(int))];
 	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
-	bool inq = ts->inq_left && want < INQ_MAX;
+	bool inq = ts->inq && want < INQ_MAX;
 	ssize_t r;
 
 	if (inq) {
@@ -97,9 +105,9 @@ ssize_t nmti_tcp_sock_recv(struct tcp_stream *ts, const struct iovec *iov, int n
 	if (!r || ts->hup || flags & MSG_PEEK)
 		return r;
 	if ((size_t)r == want && want < INQ_MAX)
-		ask_inq(ts);
+		filled(ts);
 	else
-		ts->inq_left -= ts->inq_left > 0;
+		not_filled(ts);
 	if ((size_t)r < want || (inq && inq_of(&msg) == 0))
 		ts->s->rx_ready = false;
 	return r;
@@ -187,7 +195,8 @@ static ssize_t fill_staged(struct tcp_stream *ts, uint32_t room)
 	return r;
 }
 
-static ssize_t fill_upto(struct tcp_stream *ts, uint32_t limit)
+/* Looks TRIES times at most for bytes. */
+static ssize_t fill_upto(struct tcp_stream *ts, uint32_t limit, int tries)
 {
 	struct iovec iov;
 	uint32_t room;
@@ -201,7 +210,9 @@ static ssize_t fill_upto(struct tcp_stream *ts, uint32_t limit)
 		return -ENOBUFS;
 	iov.iov_base = nmti_mr_cpu(ts->cell->mr, ts->cell->offset + ts->fill);
 	iov.iov_len = room;
-	r = iov.iov_base ? nmti_tcp_sock_recv(ts, &iov, 1, room, 0) : fill_staged(ts, room);
+	do {
+		r = iov.iov_base ? nmti_tcp_sock_recv(ts, &iov, 1, room, 0) : fill_staged(ts, room);
+	} while (r == -EAGAIN && --tries);
 	if (r > 0)
 		ts->fill += (uint32_t)r;
 	else
@@ -211,7 +222,7 @@ static ssize_t fill_upto(struct tcp_stream *ts, uint32_t limit)
 
 ssize_t nmti_tcp_fill(struct tcp_stream *ts)
 {
-	return fill_upto(ts, UINT32_MAX);
+	return fill_upto(ts, UINT32_MAX, 1);
 }
 
 /* Bytes found go through the cell: a copy of so few costs less than the system call it saves. */
@@ -223,7 +234,7 @@ bool nmti_tcp_spin(struct nmt_stream *s)
 	if (s->rx_ready || s->records || s->posted || s->rx_shut || ts->rx_end ||
 	    ts->pos != ts->fill || s->posting)
 		return false;
-	r = fill_upto(ts, NMTI_HOT_BYTES);
+	r = fill_upto(ts, NMTI_HOT_BYTES, NMTI_HOT_TRIES);
 	if (r == -EAGAIN)
 		return true;
 	if (r < 0)

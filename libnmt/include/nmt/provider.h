@@ -222,11 +222,11 @@ struct nmt_stream {
 	bool rx_told;    /* core: READABLE was given since the last receive call */
 	bool tx_want;    /* core: a send found no room; tell WRITABLE */
 	bool rx_shut, tx_shut; /* the application ended this direction */
+	bool peer_gone;  /* core: the peer takes nothing more */
 	bool records;    /* record boundaries are on */
 	bool rx_untold;  /* provider: a finished receive was not reaped yet */
 	bool rx_first;   /* core: this turn, what was received is told before what was sent */
 	bool stalled;    /* provider: a receive waits for pool memory */
-	bool lost;       /* provider without data sockets: the path is lost, and may come back */
 	uint8_t state;   /* core: enum nmt_stream_state, or NMTI_STATE_* */
 	uint8_t owe;     /* core: NMTI_OWE_*, events that the application has not had yet */
 	bool blocking;   /* core: tune.flags has NMT_STREAM_BLOCKING */
@@ -235,6 +235,7 @@ struct nmt_stream {
 	struct nmti_tuning tune;
 	struct nmt_pdomain *pd; /* once the provider is chosen */
 	struct nmt_ctx *ctx;
+	bool lost; /* provider without data sockets: the path is lost, and may come back */
 
 	/* Core only. */
 	struct nmti_list work, all;
@@ -381,6 +382,8 @@ struct nmti_path {
 
 /* A receive as small as this makes its stream the one to look at while spinning. */
 #define NMTI_HOT_BYTES 1024u
+/* Looks at it in a row: a few microseconds. */
+#define NMTI_HOT_TRIES 15
 
 typedef int nmti_info_fn(void *arg, const struct nmt_info *info);
 
@@ -481,8 +484,8 @@ struct nmt_provider_ops {
 	 */
 	bool (*work)(struct nmt_stream *s, uint32_t budget);
 	/*
-	 * nmt_poll spins: look for bytes of this stream (NMTI_HOT_BYTES at most) without waiting for
-	 * an event; tell if there are. False: not now, ask the sources. NULL: never.
+	 * nmt_poll spins: look NMTI_HOT_TRIES times for bytes of this stream (NMTI_HOT_BYTES at most)
+	 * without waiting for an event; tell if there are. False: not now, ask the sources. NULL: never.
 	 */
 	bool (*spin)(struct nmt_stream *s);
 	/*
