@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
-# nmt_provider(NAME SOURCES file... [NEEDS library...] [RMA])
+# nmt_provider(NAME SOURCES file... [NEEDS library...] [LOADS library...] [RMA])
 #
 # Builds a provider as the option NMT_PROVIDER_<NAME> says: into the library (then
 # libnmt/provider.c sees NMT_PROVIDER_<NAME>=1), or as the module libnmt-<name>.so, compiled with
-# NMT_MODULE defined and linked to the shared library. NEEDS names libraries of NmtDeps.cmake. RMA: it
+# NMT_MODULE defined and linked to the shared library. NEEDS names libraries of NmtDeps.cmake; of those in LOADS
+# only the headers are used, the provider loads them itself when it runs. RMA: it
 # implements libnmt/rma/rma.h, and sees the headers of that folder.
 function(nmt_provider name)
-	cmake_parse_arguments(A "RMA" "" "SOURCES;NEEDS" ${ARGN})
+	cmake_parse_arguments(A "RMA" "" "SOURCES;NEEDS;LOADS" ${ARGN})
 	string(TOUPPER ${name} upper)
 	set(how ${NMT_PROVIDER_${upper}})
 	if(NOT how MATCHES "^(AUTO|ON|MODULE|OFF)$")
 		message(FATAL_ERROR "NMT_PROVIDER_${upper} is \"${how}\"; use AUTO, ON, MODULE or OFF")
 	endif()
-	nmt_have(have ${A_NEEDS})
+	nmt_have(have ${A_NEEDS} ${A_LOADS})
 	if(NOT have AND NOT how STREQUAL OFF)
-		nmt_left_out("provider ${name}" ${A_NEEDS})
+		nmt_left_out("provider ${name}" ${A_NEEDS} ${A_LOADS})
 		if(NOT how STREQUAL AUTO)
 			message(FATAL_ERROR "NMT_PROVIDER_${upper}=${how}, and what it needs is missing")
 		endif()
@@ -30,6 +31,13 @@ function(nmt_provider name)
 	elseif(how STREQUAL MODULE)
 		nmt_provider_module(${name} "${A_SOURCES}" "${libs}")
 	endif()
+	nmt_dep_targets(loads ${A_LOADS})
+	foreach(dep ${loads})
+		if(TARGET nmt_provider_${name})
+			target_include_directories(nmt_provider_${name} PRIVATE
+				$<TARGET_PROPERTY:${dep},INTERFACE_INCLUDE_DIRECTORIES>)
+		endif()
+	endforeach()
 	if(A_RMA AND TARGET nmt_provider_${name})
 		target_include_directories(nmt_provider_${name} PRIVATE ${PROJECT_SOURCE_DIR}/libnmt)
 	endif()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # How tests are added. A test's label is its group in scripts/test: unit, model, conformance,
-# hostile, tools, scale, install, build, fuzz. A test that cannot run here prints "SKIP: <reason>" on a
+# ofi, hostile, tools, scale, install, build, fuzz. A test that cannot run here prints "SKIP: <reason>" on a
 # line of its own and exits 77; one that leaves a part out prints the line and goes on.
 
 # nmt_add_test(NAME name LABELS group
@@ -16,7 +16,7 @@
 # PROGRAM  runs a program that is there already (one program, several tests with other ARGS); may
 #          be a target of this tree, also one of nmt_add_program().
 # COMMAND  runs anything else, a script for instance; $<TARGET_FILE:x> works.
-# NEEDS    libraries of NmtDeps.cmake: JSON XXHASH OPENSSL IBVERBS RDMACM; without them it is left out.
+# NEEDS    libraries of NmtDeps.cmake: JSON XXHASH OPENSSL IBVERBS RDMACM FABRIC; without them it is left out.
 # TIMEOUT  default 60; five times as long under a sanitizer. A test over its time has failed.
 # PROCESSORS  that the test keeps busy. Others count as half of one: scripts/test runs two tests a
 #          processor, since most of them wait.

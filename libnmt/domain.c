@@ -136,8 +136,10 @@ static int look_at(void *arg, const struct nmt_info *info)
 {
 	struct devices *d = arg;
 
-	d->usable |= !info->status;
-	if (info->status && !d->reason[0])
+	bool wanted = !info->status && !(info->flags & NMT_INFO_ON_REQUEST);
+
+	d->usable |= wanted;
+	if (!wanted && !d->reason[0])
 		snprintf(d->reason, sizeof(d->reason), "%s", info->reason);
 	return 0;
 }
@@ -147,6 +149,10 @@ static bool has_device(struct nmt_domain *dom, const struct nmt_provider_ops *op
 		       struct devices *d)
 {
 	memset(d, 0, sizeof(*d));
+	if (ops->absent && ops->absent()) {
+		snprintf(d->reason, sizeof(d->reason), "no adapter for it here");
+		return false;
+	}
 	if (ops->data_socket || ops->query(dom->ctx, look_at, d) || d->usable)
 		return true;
 	return !d->reason[0];

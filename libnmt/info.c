@@ -14,11 +14,23 @@ struct collect {
 	int rc;
 };
 
+/* 0: "auto" takes it; 1: it has to be asked for; 2: not usable. */
+static int distance(const struct nmt_info *info)
+{
+	return info->status ? 2 : !!(info->flags & NMT_INFO_ON_REQUEST);
+}
+
+static bool goes_before(const struct nmt_info *a, const struct nmt_info *b)
+{
+	int x = distance(a), y = distance(b);
+
+	return x < y || (x == y && a->rank <= b->rank);
+}
+
 /* Insert by usability, then rank, keeping the order of equals. */
 static void insert(struct nmt_info **list, struct nmt_info *info)
 {
-	while (*list && (!(*list)->status > !info->status ||
-			 (!(*list)->status == !info->status && (*list)->rank <= info->rank)))
+	while (*list && goes_before(*list, info))
 		list = &(*list)->next;
 	info->next = *list;
 	*list = info;

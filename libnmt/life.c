@@ -49,6 +49,28 @@ void nmti_work(struct nmt_stream *s)
 
 /* ---- linger ---- */
 
+static bool quiet(const struct nmt_stream *s)
+{
+	return !s->priv || !s->ops->quiet || s->ops->quiet(s);
+}
+
+/* Break the path and close, now or when nobody has its memory in hand any more. */
+static void break_off(struct nmt_stream *s, int status)
+{
+	if (s->priv)
+		s->ops->abort(s);
+	if (quiet(s)) {
+		nmti_stream_closed(s, status);
+		return;
+	}
+	nmti_timer_cancel(s->dom, &s->closer);
+	if (s->ctl)
+		nmti_ctl_abort(s, NMT_WHY_SHUTDOWN); /* the peer is to let go as well */
+	nmti_ctl_end(s);
+	s->close_status = status;
+	s->aborting = true;
+}
+
 static void linger_over(struct nmti_timer *t)
 {
 	struct nmt_stream *s = nmti_container(t, struct nmt_stream, closer);
@@ -56,8 +78,7 @@ static void linger_over(struct nmti_timer *t)
 
 	nmti_warn(s->ctx, "%s: closing the stream to %s: linger time is over with bytes not "
 		  "acknowledged; raise attr.linger", s->ops->name, nmti_stream_peer(s, peer));
-	s->ops->abort(s);
-	nmti_stream_closed(s, -ETIMEDOUT);
+	break_off(s, -ETIMEDOUT);
 }
 
 /* ---- made and freed ---- */
@@ -157,7 +178,7 @@ void nmti_stream_fail(struct nmt_stream *s, int err)
 {
 	enum nmt_reason why = NMT_WHY_PATH;
 
-	if (s->error)
+	if (s->error || s->aborting)
 		return;
 	if (err == -EPROTO && s->state >= NMT_STATE_OPEN) {
 		err = -ECONNRESET;
@@ -168,8 +189,7 @@ void nmti_stream_fail(struct nmt_stream *s, int err)
 	if (s->ctl)
 		nmti_ctl_abort(s, (uint16_t)why);
 	if (s->state == NMTI_STATE_CLOSING) {
-		s->ops->abort(s);
-		nmti_stream_closed(s, err);
+		break_off(s, err);
 		return;
 	}
 	if (s->state > NMT_STATE_OPEN)
@@ -207,6 +227,8 @@ void nmti_stream_closed(struct nmt_stream *s, int status)
 {
 	if (s->state == NMTI_STATE_CLOSED)
 		return;
+	if (s->aborting)
+		status = s->close_status;
 	nmti_timer_cancel(s->dom, &s->closer);
 	if (s->ctl && !status && bye_waits(s))
 		return;
@@ -227,9 +249,7 @@ static void close_broken(struct nmt_stream *s, int status)
 {
 	nmti_boot_free(s);
 	s->state = NMTI_STATE_CLOSING;
-	if (s->priv)
-		s->ops->abort(s);
-	nmti_stream_closed(s, status);
+	break_off(s, status);
 }
 
 static void close_open(struct nmt_stream *s)

@@ -10,11 +10,15 @@
 #include "internal.h"
 #include "rma/rma.h"
 
-extern const struct nmt_provider_ops nmti_provider_tcp, nmti_provider_verbs;
+extern const struct nmt_provider_ops nmti_provider_ofi, nmti_provider_tcp,
+	nmti_provider_verbs;
 
 static const struct nmt_provider_ops *const builtin[] = {
 #ifdef NMT_PROVIDER_VERBS
 	&nmti_provider_verbs,
+#endif
+#ifdef NMT_PROVIDER_OFI
+	&nmti_provider_ofi,
 #endif
 #ifdef NMT_PROVIDER_TCP
 	&nmti_provider_tcp,

@@ -77,7 +77,7 @@ static void on_event(const struct nmti_rma_wc *wc)
 {
 	struct rma_rail *rail = wc->owner;
 	struct rma_stream *rs = rail->rs;
-	bool takes = rs->path <= PATH_FENCING && !rs->s->error;
+	bool takes = rs->path <= PATH_FENCING && !rs->s->error && !rs->end;
 
 	if (wc->ep != rail->ep) /* destroyed since it was polled */
 		return;
@@ -98,6 +98,8 @@ static void on_event(const struct nmti_rma_wc *wc)
 		break;
 	case NMTI_RMA_DRAINED:
 		nmti_rma_drained(rail);
+		if (rs->end == END_BROKEN) /* no turn for what may be closed */
+			return;
 		break;
 	default:
 		nmti_rma_failed(rail, wc->status, wc->text);
@@ -150,10 +152,10 @@ static bool rma_work(struct nmt_stream *s, uint32_t budget)
 	struct rma_stream *rs = rma_of(s);
 	bool more = false;
 
-	if (s->error) {
+	if (s->error)
 		nmti_rma_break(rs);
+	if (s->error || rs->end)
 		return false;
-	}
 	if (rs->lost_early && s->state >= NMT_STATE_OPEN)
 		nmti_rma_lost(rs);
 	nmti_rma_rx_news(rs);
@@ -283,6 +285,7 @@ void nmti_rma_fill(struct nmt_provider_ops *ops)
 	ops->shutdown = rma_shutdown;
 	ops->close_stream = nmti_rma_close_stream;
 	ops->abort = nmti_rma_abort;
+	ops->quiet = nmti_rma_quiet;
 	ops->detach = nmti_rma_detach;
 	ops->send = nmti_rma_send;
 	ops->recv = nmti_rma_recv;

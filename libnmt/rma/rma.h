@@ -30,10 +30,23 @@ struct nmti_rma_limits {
 	uint32_t recv_slots;  /* receives that an endpoint can have posted */
 	uint32_t inline_max;  /* bytes that write and send take without a registration */
 	uint32_t ctrl_max;    /* longest message of send */
-	uint64_t write_max;   /* longest write */
+	uint64_t write_max;   /* longest write, 32 KiB at least */
 	uint64_t caps;        /* NMT_CAP_*: what streams of it have; NMT_CAP_DMABUF as probed */
 	uint8_t stripe_log2;  /* of streams with several rails; 0: the engine's choice */
 	int numa;             /* -1: unknown */
+	/*
+	 * Writes of an endpoint may arrive in another order than they were requested in; messages do
+	 * not, and WRITTEN still means all up to its number.
+	 */
+	bool unordered;
+	/*
+	 * Endpoints of the device are one for the fabric: a fence does not keep the peer from writing
+	 * before it has fenced as well. So DRAINED waits for that, some seconds at most, and memory
+	 * that the peer was told of, or that requests read, is kept until then. A peer that goes on is
+	 * kept out by the dereg that follows: the engine registers what a stream opens to its peer for
+	 * that stream alone, and anew in each epoch.
+	 */
+	bool shared;
 };
 
 /* Memory as a device knows it. */
@@ -50,6 +63,9 @@ struct nmti_rma_local {
 	uint64_t offset;                /* into the registration */
 	uint32_t len;
 };
+
+/* These bits of an immediate are the epoch of its endpoint; the provider may see to them itself. */
+#define NMTI_RMA_IMM_EPOCH 0x0ff00000u
 
 #define NMTI_RMA_MORE 0x1u   /* another request follows at once: the doorbell may wait for it */
 #define NMTI_RMA_SIGNAL 0x2u /* tell the completion of this one (and so of all before it) */
@@ -158,8 +174,9 @@ struct nmti_rma_ops {
 	 */
 	void (*fence)(struct nmti_rma_ep *ep);
 	/*
-	 * Free it, drained or not: no completion of it is told and no peer writes after this. Entries
-	 * of the poll before that name it are void: the caller skips them.
+	 * Free it, drained or not: no completion of it is told and no peer writes after this
+	 * (limits.shared: if it was drained, or nothing is under way). Entries of the poll before that
+	 * name it are void: the caller skips them.
 	 */
 	void (*destroy)(struct nmti_rma_ep *ep);
 

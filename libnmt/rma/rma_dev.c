@@ -20,6 +20,8 @@ static void limits_join(struct nmti_rma_limits *all, const struct nmti_rma_limit
 	if (one->write_max < all->write_max)
 		all->write_max = one->write_max;
 	all->caps &= one->caps;
+	all->unordered |= one->unordered;
+	all->shared |= one->shared;
 	if (!all->stripe_log2 || (one->stripe_log2 && one->stripe_log2 < all->stripe_log2))
 		all->stripe_log2 = one->stripe_log2;
 	if (all->numa != one->numa)

@@ -43,8 +43,10 @@ struct rma_reg {
 	struct rma_reg *next;  /* in its bucket */
 	struct rma_dom *rd;
 	struct nmt_mr *mr;     /* atomic. NULL: the region is closed */
+	const void *of;        /* the one stream that has it; NULL: all of the domain */
 	uint32_t refs;         /* of streams that announced it */
 	uint8_t tried, have;   /* bit 0: for reading; bit 1: for the peer */
+	bool closed;           /* to the peer, until the next epoch */
 	struct rma_mem mem[2];
 };
 
@@ -81,8 +83,15 @@ int nmti_rma_own_addrs(const struct rma_dom *rd, uint8_t *doubt, struct rma_own 
 int nmti_rma_mem_reg(struct rma_dom *rd, struct nmt_mr *mr, bool remote, struct rma_mem *mem,
 		     const char **why);
 void nmti_rma_mem_dereg(struct rma_dom *rd, struct rma_mem *mem);
-/* The registration of a region, made when first used; NULL: it has to be staged. */
-struct rma_reg *nmti_rma_reg_get(struct rma_dom *rd, struct nmt_mr *mr, bool remote);
+/*
+ * The registration of a region, made when first used; NULL: it has to be staged. OF: for this stream
+ * alone (limits.shared), or NULL.
+ */
+struct rma_reg *nmti_rma_reg_get(struct rma_dom *rd, struct nmt_mr *mr, bool remote,
+				 const void *of);
+/* Close what the peer may write of it, and open it again with other keys. -ENOMEM, or what it says. */
+void nmti_rma_reg_close(struct rma_reg *reg);
+int nmti_rma_reg_reopen(struct rma_reg *reg);
 void nmti_rma_reg_put(struct rma_reg *reg);
 void nmti_rma_regs_sweep(struct rma_dom *rd);
 void nmti_rma_regs_fini(struct rma_dom *rd);
@@ -95,6 +104,9 @@ int nmti_rma_bounce_new(struct rma_dom *rd, size_t len, bool remote, struct rma_
 void nmti_rma_bounce_free(struct rma_dom *rd, struct rma_bounce *b);
 
 /* ---- stream: rails ------------------------------------------------------------------------ */
+
+/* limits.shared: what goes on when its rails are drained. */
+enum rma_end { END_NOT, END_OVER, END_BROKEN };
 
 enum rma_path_state {
 	PATH_CONNECTING, /* some rail is not up yet */
@@ -258,6 +270,7 @@ struct rma_stream {
 	uint8_t nrails, rails_max;
 	uint8_t doubt;               /* devices that a path failed over, by bits */
 	uint8_t path;                /* enum rma_path_state */
+	uint8_t end;                 /* enum rma_end */
 	uint8_t wait;                /* enum nmti_win_wait: what sending waits for */
 	bool queue_full;             /* the device takes no more */
 	uint8_t nheld;               /* runs in tx->held */
@@ -325,8 +338,10 @@ void nmti_rma_peer_done(struct nmt_stream *s);
 void nmti_rma_end_step(struct rma_stream *rs); /* close and done, as far as they go now */
 void nmti_rma_close_stream(struct nmt_stream *s);
 void nmti_rma_abort(struct nmt_stream *s);
+bool nmti_rma_quiet(const struct nmt_stream *s);
 void nmti_rma_over(struct rma_stream *rs);     /* both ends are done */
-void nmti_rma_break(struct rma_stream *rs);    /* no rails any more: everything ends */
+/* Everything ends: at once, or (limits.shared) once the rails are drained. */
+void nmti_rma_break(struct rma_stream *rs);
 void nmti_rma_path_late(struct nmti_timer *t);
 void nmti_rma_path_retry(struct nmti_timer *t);
 void nmti_rma_detach(struct nmt_stream *s);
@@ -377,6 +392,7 @@ void nmti_rma_tx_rewind(struct rma_stream *rs); /* to where the window stands in
 /* rma_rx.c */
 void nmti_rma_refill(struct rma_stream *rs);   /* memory for the bytes to come */
 int nmti_rma_announce(struct rma_stream *rs);  /* all regions, in a new epoch; -ENOMEM */
+void nmti_rma_keys_close(struct rma_stream *rs); /* the peer can write nothing of it any more */
 void nmti_rma_rx_news(struct rma_stream *rs);  /* runs arrived, or segments came back */
 /* A run with bytes arrived. True: the application was told, if need be, and that was all to do. */
 bool nmti_rma_rx_bytes(struct rma_stream *rs);
@@ -404,5 +420,7 @@ void nmti_rma_posts_end(struct rma_stream *rs, int status);
 int nmti_rma_posts_reap(struct rma_stream *rs, struct nmt_event *ev, int max);
 void nmti_rma_posts_free(struct rma_stream *rs);
 int nmti_rma_posts_announce(struct rma_stream *rs);
+void nmti_rma_posts_close(struct rma_stream *rs); /* keys_close, of posted memory */
+int nmti_rma_posts_reopen(struct rma_stream *rs);
 
 #endif

@@ -89,6 +89,7 @@ static void window_attr(struct rma_stream *rs, const struct nmti_path *path,
 		.rx_stripe = own.stripe_log2,
 		.tx_posted = path->recv_mode == NMT_RECV_POSTED,
 		.rx_posted = rs->s->posting,
+		.rx_unordered = rd->lim.unordered,
 		.tx_slots = peer->slots,
 		.rx_slots = own.slots,
 		.tx_ctrl = peer->ctrl_slots,
@@ -277,6 +278,8 @@ static void fail(struct rma_stream *rs, int err, const char *what)
 	nmti_stream_fail(rs->s, err);
 }
 
+static bool rails_end(struct rma_stream *rs, enum rma_end end);
+
 void nmti_rma_path_late(struct nmti_timer *t)
 {
 	struct rma_stream *rs = nmti_container(t, struct rma_stream, timer);
@@ -285,9 +288,8 @@ void nmti_rma_path_late(struct nmti_timer *t)
 		fail(rs, -ETIMEDOUT, "the path did not come back in time; raise attr.recovery_timeout");
 	} else if (!nmti_done_told(rs->s)) { /* it would take the end for a loss */
 		nmti_timer_set(rs->s->dom, &rs->timer, nmti_now() + DONE_GRACE);
-	} else { /* all was delivered; the peer is slow to say so */
+	} else if (rails_end(rs, END_OVER)) { /* all was delivered; the peer is slow to say so */
 		nmti_rma_over(rs);
-		nmti_work(rs->s);
 	}
 }
 
@@ -327,6 +329,7 @@ static void tell_resume(struct rma_stream *rs)
 }
 
 static void fenced(struct rma_stream *rs);
+static void broken(struct rma_stream *rs);
 
 static bool all_drained(const struct rma_stream *rs)
 {
@@ -336,22 +339,27 @@ static bool all_drained(const struct rma_stream *rs)
 	return true;
 }
 
-/* Fence all rails. The rest follows when they are drained. */
-static void path_down(struct rma_stream *rs)
+static void fence_rails(struct rma_stream *rs)
 {
 	rs->path = PATH_FENCING;
-	rs->s->lost = true;
 	rs->lost_early = false;
 	rs->nheld = 0;
 	rs->ctrl_len = 0;
 	rs->queue_full = false;
-	if (!rs->timer.slot)
-		nmti_timer_set(rs->s->dom, &rs->timer, nmti_deadline(rs->s->tune.recovery));
 	for (uint8_t i = 0; i < rs->nrails; i++) {
 		rs->rails[i].drained = !rs->rails[i].ep;
 		if (rs->rails[i].ep)
 			rs->rd->ops->fence(rs->rails[i].ep);
 	}
+}
+
+/* Fence all rails. The rest follows when they are drained. */
+static void path_down(struct rma_stream *rs)
+{
+	rs->s->lost = true;
+	if (!rs->timer.slot)
+		nmti_timer_set(rs->s->dom, &rs->timer, nmti_deadline(rs->s->tune.recovery));
+	fence_rails(rs);
 	if (all_drained(rs)) /* there was none */
 		fenced(rs);
 }
@@ -395,6 +403,7 @@ void nmti_rma_failed(struct rma_rail *rail, int status, const char *text)
 static void fenced(struct rma_stream *rs)
 {
 	destroy_rails(rs);
+	nmti_rma_keys_close(rs);
 	nmti_win_fence(rs->w);
 	rs->path = PATH_LOST;
 	nmti_rma_rx_news(rs);
@@ -414,7 +423,13 @@ void nmti_rma_drained(struct rma_rail *rail)
 	struct rma_stream *rs = rail->rs;
 
 	rail->drained = true;
-	if (rs->path == PATH_FENCING && all_drained(rs))
+	if (rs->path != PATH_FENCING || !all_drained(rs))
+		return;
+	if (rs->end == END_OVER)
+		nmti_rma_over(rs);
+	else if (rs->end == END_BROKEN)
+		broken(rs);
+	else
 		fenced(rs);
 }
 
@@ -535,21 +550,47 @@ static void no_rails(struct rma_stream *rs)
 	nmti_timer_cancel(rs->s->dom, &rs->timer);
 	nmti_timer_cancel(rs->s->dom, &rs->retry);
 	destroy_rails(rs);
+	nmti_rma_keys_close(rs);
 	rs->path = PATH_GONE;
 }
 
 void nmti_rma_over(struct rma_stream *rs)
 {
 	no_rails(rs);
+	rs->end = END_NOT;
 	nmti_rma_tx_end(rs, 0, -EPIPE);
 	nmti_rma_posts_end(rs, -ECANCELED);
+	nmti_work(rs->s);
+}
+
+/*
+ * Whether the rails can go now. Where a fence alone keeps no peer from writing, memory waits until they
+ * are drained.
+ */
+static bool rails_end(struct rma_stream *rs, enum rma_end end)
+{
+	if (rs->path == PATH_GONE || !rs->rd->lim.shared)
+		return true;
+	if (!rs->end)
+		nmti_timer_cancel(rs->s->dom, &rs->timer);
+	rs->end = (uint8_t)end;
+	if (rs->path == PATH_CONNECTING || rs->path == PATH_UP)
+		fence_rails(rs);
+	return rs->path != PATH_FENCING || all_drained(rs);
+}
+
+static void broken(struct rma_stream *rs)
+{
+	nmti_rma_break(rs);
+	if (rs->s->aborting)
+		nmti_stream_closed(rs->s, 0);
 }
 
 void nmti_rma_break(struct rma_stream *rs)
 {
 	int err = rs->s->error;
 
-	if (!rs->w)
+	if (!rs->w || !rails_end(rs, END_BROKEN))
 		return;
 	if (rs->path != PATH_GONE)
 		no_rails(rs);
@@ -564,17 +605,26 @@ void nmti_rma_abort(struct nmt_stream *s)
 {
 	struct rma_stream *rs = rma_of(s);
 
+	if (!rs->w)
+		rs->path = PATH_GONE;
 	/* What was posted behind an error has to end as well. */
-	if (rs->w && (rs->path != PATH_GONE || s->posted))
+	else if (rs->path != PATH_GONE || s->posted)
 		nmti_rma_break(rs);
-	rs->path = PATH_GONE;
 }
 
+bool nmti_rma_quiet(const struct nmt_stream *s)
+{
+	return rma_of(s)->path == PATH_GONE;
+}
+
+/* A path that was not open yet goes without a word: nobody has written to it. */
 void nmti_rma_detach(struct nmt_stream *s)
 {
 	struct rma_stream *rs = rma_of(s);
 
 	nmti_rma_abort(s);
+	if (rs->path != PATH_GONE)
+		no_rails(rs);
 	nmti_rma_posts_free(rs);
 	nmti_rma_tx_free(rs);
 	nmti_rma_rx_free(rs);

@@ -70,6 +70,43 @@ int nmti_rma_posts_announce(struct rma_stream *rs)
 	return rc;
 }
 
+/* Bounce memory of posts that are not finished is the peer's to write, too. */
+static int bounces(struct rma_stream *rs, bool open)
+{
+	const char *why;
+	int rc = 0;
+
+	if (!rs->posts || !rs->s->posting)
+		return 0;
+	for (uint32_t i = rs->posts->head; i != rs->posts->tail && !rc; i++) {
+		struct rma_bounce *b = &at(rs->posts, i)->bounce;
+
+		if (b->mr && open && !b->mem.have)
+			rc = nmti_rma_mem_reg(rs->rd, b->mr, true, &b->mem, &why);
+		else if (b->mr && !open)
+			nmti_rma_mem_dereg(rs->rd, &b->mem);
+	}
+	return rc;
+}
+
+void nmti_rma_posts_close(struct rma_stream *rs)
+{
+	for (uint32_t i = 0; i < rs->rx.nregions; i++)
+		if (rs->rx.region[i].reg)
+			nmti_rma_reg_close(rs->rx.region[i].reg);
+	bounces(rs, false);
+}
+
+int nmti_rma_posts_reopen(struct rma_stream *rs)
+{
+	int rc = bounces(rs, true);
+
+	for (uint32_t i = 0; i < rs->rx.nregions && !rc; i++)
+		if (rs->rx.region[i].reg)
+			rc = nmti_rma_reg_reopen(rs->rx.region[i].reg);
+	return rc;
+}
+
 /* A free entry: a new one, or one that nothing is posted in. */
 static int region_slot(struct rma_stream *rs)
 {
@@ -126,7 +163,8 @@ static int region_of(struct rma_stream *rs, struct rma_reg *reg, const struct rm
 /* Memory that the peer may write for the post. */
 static int place(struct rma_stream *rs, struct rma_post *post, struct nmti_seg *seg)
 {
-	struct rma_reg *reg = nmti_rma_reg_get(rs->rd, post->mr, true);
+	struct rma_reg *reg = nmti_rma_reg_get(rs->rd, post->mr, true,
+					       rs->rd->lim.shared ? rs : NULL);
 	int rc;
 
 	seg->offset = post->offset;

@@ -28,16 +28,16 @@ static void gone(struct nmti_map *map)
 	__atomic_store_n(&reg->rd->stale, true, __ATOMIC_RELEASE);
 }
 
-static struct rma_reg *find(struct rma_dom *rd, struct nmt_mr *mr)
+static struct rma_reg *find(struct rma_dom *rd, struct nmt_mr *mr, const void *of)
 {
 	struct rma_reg *reg = *bucket_of(rd, mr);
 
-	while (reg && region_of(reg) != mr)
+	while (reg && (region_of(reg) != mr || reg->of != of))
 		reg = reg->next;
 	return reg;
 }
 
-static struct rma_reg *reg_new(struct rma_dom *rd, struct nmt_mr *mr)
+static struct rma_reg *reg_new(struct rma_dom *rd, struct nmt_mr *mr, const void *of)
 {
 	struct rma_reg **bucket = bucket_of(rd, mr), *reg = calloc(1, sizeof(*reg));
 
@@ -45,6 +45,7 @@ static struct rma_reg *reg_new(struct rma_dom *rd, struct nmt_mr *mr)
 		return NULL;
 	reg->rd = rd;
 	reg->mr = mr;
+	reg->of = of;
 	reg->map.gone = gone;
 	reg->next = *bucket;
 	*bucket = reg;
@@ -98,19 +99,44 @@ static void try_devices(struct rma_dom *rd, struct rma_reg *reg, struct nmt_mr *
 			  mr->ops->name, why ? why : nmt_strerror(rc));
 }
 
-struct rma_reg *nmti_rma_reg_get(struct rma_dom *rd, struct nmt_mr *mr, bool remote)
+void nmti_rma_reg_close(struct rma_reg *reg)
+{
+	nmti_rma_mem_dereg(reg->rd, &reg->mem[1]);
+	reg->closed = reg->have & 2u;
+	reg->have &= (uint8_t)~2u;
+}
+
+/* Of a region that was closed meanwhile nothing is opened, and nothing is posted. */
+int nmti_rma_reg_reopen(struct rma_reg *reg)
+{
+	struct nmt_mr *mr = region_of(reg);
+	const char *why = NULL;
+	int rc;
+
+	if (!reg->closed || !mr)
+		return 0;
+	rc = nmti_rma_mem_reg(reg->rd, mr, true, &reg->mem[1], &why);
+	reg->have |= rc ? 0 : 2u;
+	reg->closed = rc;
+	return rc;
+}
+
+struct rma_reg *nmti_rma_reg_get(struct rma_dom *rd, struct nmt_mr *mr, bool remote,
+				 const void *of)
 {
 	struct rma_reg *reg;
 
 	if (__atomic_load_n(&rd->stale, __ATOMIC_ACQUIRE))
 		nmti_rma_regs_sweep(rd);
-	reg = find(rd, mr);
+	reg = find(rd, mr, of);
 	if (!reg)
-		reg = reg_new(rd, mr);
+		reg = reg_new(rd, mr, of);
 	if (!reg)
 		return NULL;
 	if (!(reg->tried & 1u << remote))
 		try_devices(rd, reg, mr, remote);
+	else if (remote)
+		nmti_rma_reg_reopen(reg);
 	return reg->have & 1u << remote ? reg : NULL;
 }
 
@@ -123,7 +149,9 @@ static void dereg(struct rma_dom *rd, struct rma_reg *reg)
 
 void nmti_rma_reg_put(struct rma_reg *reg)
 {
-	if (!--reg->refs && !region_of(reg))
+	if (!--reg->refs && reg->of)
+		dereg(reg->rd, reg);
+	if (!reg->refs && (reg->of || !region_of(reg)))
 		__atomic_store_n(&reg->rd->stale, true, __ATOMIC_RELEASE); /* the sweep frees it */
 }
 
@@ -134,7 +162,7 @@ void nmti_rma_regs_sweep(struct rma_dom *rd)
 		struct rma_reg **at = &rd->bucket[i], *reg;
 
 		while ((reg = *at)) {
-			if (region_of(reg)) {
+			if (region_of(reg) && (!reg->of || reg->refs)) {
 				at = &reg->next;
 				continue;
 			}

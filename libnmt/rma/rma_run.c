@@ -177,9 +177,10 @@ static void nothing_of(struct rma_held *h)
 
 static uint32_t left_of(const struct rma_stream *rs, const struct rma_chunk *c)
 {
+	uint64_t most = c->mr && !c->mem ? STAGE_BLOCK : rs->rd->lim.write_max;
 	uint32_t left = c->len - rs->tx->done;
 
-	return c->mr && !c->mem && left > STAGE_BLOCK ? STAGE_BLOCK : left;
+	return left > most ? (uint32_t)most : left;
 }
 
 /* As many are kept as runs can be in flight. */

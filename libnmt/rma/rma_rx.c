@@ -193,10 +193,41 @@ void nmti_rma_refill(struct rma_stream *rs)
 	}
 }
 
+/* ---- keys, where a fence alone keeps no peer from writing ----------------------------------- */
+
+void nmti_rma_keys_close(struct rma_stream *rs)
+{
+	if (!rs->rd->lim.shared)
+		return;
+	for (uint32_t i = 0; i < rs->rx.nslabs; i++)
+		nmti_rma_mem_dereg(rs->rd, &rs->rx.slab[i].mem);
+	nmti_rma_posts_close(rs);
+}
+
+static int keys_reopen(struct rma_stream *rs)
+{
+	const char *why;
+	int rc = 0;
+
+	if (!rs->rd->lim.shared)
+		return 0;
+	for (uint32_t i = 0; i < rs->rx.nslabs && !rc; i++) {
+		struct rma_slab *sl = &rs->rx.slab[i];
+
+		if (sl->mem.have)
+			continue;
+		rc = nmti_rma_mem_reg(rs->rd, sl->shadow ? sl->shadow : nmti_slab_mr(sl->slab),
+				      true, &sl->mem, &why);
+	}
+	return rc ? rc : nmti_rma_posts_reopen(rs);
+}
+
 int nmti_rma_announce(struct rma_stream *rs)
 {
-	int rc = nmti_rma_posts_announce(rs);
+	int rc = keys_reopen(rs);
 
+	if (!rc)
+		rc = nmti_rma_posts_announce(rs);
 	for (uint32_t i = 0; i < rs->rx.nslabs && !rc; i++)
 		rc = announce_slab(rs, i);
 	return rc;

@@ -291,7 +291,7 @@ static struct rma_op *op_new(struct rma_stream *rs, uint64_t cookie)
 
 static void borrow(struct rma_stream *rs, const struct nmt_frag *frag)
 {
-	struct rma_reg *reg = nmti_rma_reg_get(rs->rd, frag->mr, false);
+	struct rma_reg *reg = nmti_rma_reg_get(rs->rd, frag->mr, false, NULL);
 	struct rma_chunk *c = chunk_new(rs->tx);
 
 	c->mr = frag->mr;

@@ -65,9 +65,15 @@ static size_t take(size_t *at, size_t count, size_t size)
 	return here;
 }
 
+/* Whether arrivals can have to wait for earlier ones. */
+static bool sorts(const struct nmti_win_attr *a)
+{
+	return a->rails_max > 1 || a->rx_unordered;
+}
+
 static void lay_out(const struct nmti_win_attr *a, struct layout *l)
 {
-	uint32_t held = a->rails_max > 1 ? a->rails_max * round_up(a->rx_slots) : 0;
+	uint32_t held = sorts(a) ? a->rails_max * round_up(a->rx_slots) : 0;
 	size_t at = sizeof(struct nmti_win);
 
 	l->tx_rails = take(&at, a->rails_max, sizeof(struct tx_rail));
@@ -138,7 +144,7 @@ static void rx_init(struct nmti_win *w, char *mem, const struct layout *l)
 	r->rails = (struct rx_rail *)(mem + l->rx_rails);
 	r->segs = (struct rx_seg *)(mem + l->rx_segs);
 	r->seg_mask = a->rx_segs - 1;
-	r->heldq = a->rails_max > 1 ? (struct rx_held *)(mem + l->rx_held) : NULL;
+	r->heldq = sorts(a) ? (struct rx_held *)(mem + l->rx_held) : NULL;
 	r->held_mask = round_up(a->rx_slots) - 1;
 	for (uint32_t i = 0; i < a->rails; i++)
 		r->rails[i].limit = a->rx_slots;

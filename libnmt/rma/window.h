@@ -29,6 +29,7 @@ struct nmti_win_attr {
 	uint8_t rails, rails_max;     /* of the first epoch; the most of any: 1..NMTI_RAILS_MAX */
 	uint8_t tx_stripe, rx_stripe; /* log2 of bytes, NMTI_STRIPE_MIN..NMTI_STRIPE_MAX */
 	bool tx_posted, rx_posted;    /* the receiver of that direction is in posted mode */
+	bool rx_unordered;            /* runs of a rail may arrive in another order than sent */
 	uint16_t tx_slots, rx_slots;  /* run slots a rail, of the peer and of this end */
 	uint16_t tx_ctrl, rx_ctrl;    /* control slots, the same */
 	uint16_t ctrl_max;            /* longest control message to send, bytes */

@@ -307,6 +307,51 @@ static int drain(struct nmti_win *w)
 	return 0;
 }
 
+/* ---- arrivals of a fabric that keeps no order: each rail's ring is kept by run number --------- */
+
+static inline uint32_t ahead_of(const struct win_rx *r, uint32_t imm)
+{
+	return (imm - r->seq) & NMTI_SEQ_MASK;
+}
+
+/* More than can be under way is a number that was had before, or never given. */
+static int sort_in(struct nmti_win *w, uint8_t rail, uint32_t imm, uint32_t len)
+{
+	struct win_rx *r = &w->rx;
+	struct rx_rail *q = &r->rails[rail];
+	uint32_t ahead = ahead_of(r, imm), i = q->tail;
+
+	if (ahead >= (uint32_t)w->attr.rx_slots * r->nrails)
+		return -EPROTO;
+	for (; i != q->head && ahead_of(r, held_at(r, rail, i - 1)->imm) >= ahead; i--)
+		*held_at(r, rail, i) = *held_at(r, rail, i - 1);
+	*held_at(r, rail, i) = (struct rx_held){ imm, len };
+	q->tail++;
+	r->held++;
+	return 0;
+}
+
+static int arrived_any(struct nmti_win *w, uint8_t rail, uint32_t imm, uint32_t len)
+{
+	struct win_rx *r = &w->rx;
+	int err = 0;
+
+	if (rail == r->rail && !ahead_of(r, imm))
+		err = arrive(w, imm, len);
+	else
+		err = sort_in(w, rail, imm, len);
+	while (!err && r->rails[r->rail].head != r->rails[r->rail].tail) {
+		struct rx_held *h = held_at(r, r->rail, r->rails[r->rail].head);
+
+		if (ahead_of(r, h->imm))
+			break;
+		r->rails[r->rail].head++;
+		r->held--;
+		err = arrive(w, h->imm, h->len);
+	}
+	return err;
+}
+
 nmti_hot int nmti_win_arrived(struct nmti_win *w, uint8_t rail, uint32_t imm, uint32_t len)
 {
 	struct win_rx *r = &w->rx;
@@ -316,6 +361,8 @@ nmti_hot int nmti_win_arrived(struct nmti_win *w, uint8_t rail, uint32_t imm, ui
 	if (unlikely(rail >= r->nrails || q->arrived == q->limit))
 		return -EPROTO;
 	q->arrived++;
+	if (unlikely(w->attr.rx_unordered))
+		return arrived_any(w, rail, imm, len);
 	if (rail != r->rail)
 		return hold(r, rail, imm, len);
 	err = arrive(w, imm, len);

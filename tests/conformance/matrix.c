@@ -36,7 +36,10 @@ static const struct row rows[] = {
 static const struct {
 	const char *name, *set;
 } variants[] = {
-	{ "tiny", "NMT_VERBS_SEND_DEPTH=4\nNMT_VERBS_RECV_DEPTH=6" },
+	{ "tiny", "NMT_VERBS_SEND_DEPTH=4\nNMT_VERBS_RECV_DEPTH=6\n"
+		  "NMT_OFI_SEND_DEPTH=4\nNMT_OFI_RECV_DEPTH=6" },
+	{ "rdm", "NMT_OFI_ENDPOINT=rdm" },
+	{ "rdmtiny", "NMT_OFI_ENDPOINT=rdm\nNMT_OFI_SEND_DEPTH=4\nNMT_OFI_RECV_DEPTH=6" },
 	{ "srq", "NMT_VERBS_SRQ=0" },
 };
 

@@ -29,6 +29,20 @@ static uint16_t port_of(const struct sockaddr_storage *ss)
 	return 0;
 }
 
+/*
+ * The suite cuts control channels, which are on loopback. The datagram fabric has one TCP connection for
+ * all streams, on another address. A cut of that one is a lost path for each of them, which libfabric
+ * 1.17 tells late, and not to both ends: streams come back from it, but not within the time limits of
+ * the tests of cut control channels.
+ */
+static bool of_fabric(const struct sockaddr_storage *ss)
+{
+	const struct sockaddr_in *in = (const void *)ss;
+
+	return getenv("NMT_OFI_ENDPOINT") && ss->ss_family == AF_INET &&
+	       ntohl(in->sin_addr.s_addr) >> 24 != 127;
+}
+
 static bool look(int fd, struct sock *s)
 {
 	struct sockaddr_storage local, peer;
@@ -36,6 +50,8 @@ static bool look(int fd, struct sock *s)
 
 	if (getsockname(fd, (struct sockaddr *)&local, &l) ||
 	    getpeername(fd, (struct sockaddr *)&peer, &p))
+		return false;
+	if (of_fabric(&local))
 		return false;
 	*s = (struct sock){ .fd = fd, .local = port_of(&local), .peer = port_of(&peer) };
 	return s->local && s->peer;

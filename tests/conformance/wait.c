@@ -246,16 +246,29 @@ static void on_signal(int sig)
 	(void)sig;
 }
 
+struct interrupted {
+	pthread_t thread;
+	int over; /* atomic */
+};
+
+/*
+ * Until one has come in a sleep: a provider without a descriptor to wait for sleeps often and briefly, and
+ * between two sleeps nobody can tell.
+ */
 static void interrupt(struct worker *w)
 {
-	usleep(30000);
-	pthread_kill(*(pthread_t *)w->arg, SIGUSR1);
+	struct interrupted *i = w->arg;
+
+	do {
+		usleep(30000);
+		pthread_kill(i->thread, SIGUSR1);
+	} while (!__atomic_load_n(&i->over, __ATOMIC_ACQUIRE));
 }
 
 static void t_signal_gives_eintr(struct env *env)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
-	pthread_t self = pthread_self();
+	struct interrupted self = { .thread = pthread_self() };
 	struct nmt_event ev;
 	struct worker w;
 	struct pair p;
@@ -265,6 +278,7 @@ static void t_signal_gives_eintr(struct env *env)
 	env_idle(env, 5 * MS);
 	worker_start(env, &w, interrupt, &self);
 	assert_err(env, nmt_poll(env->dom[CLIENT], &ev, 1, 4 * SEC), -EINTR);
+	__atomic_store_n(&self.over, 1, __ATOMIC_RELEASE);
 	worker_join(&w);
 	pair_works(&p, 1000);
 }

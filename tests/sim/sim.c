@@ -13,13 +13,14 @@
 struct sim_fabric sim = { .lock = PTHREAD_MUTEX_INITIALIZER, .rng = 1 };
 
 static const struct sim_profile profiles[] = {
-	{ "", 64, 512, 64, 0, 0, 0 },
-	{ "tiny", 4, 6, 0, 12, 20000, 0 },
-	{ "slow", 16, 32, 16, 13, 300000, 0 },
-	{ "scarce", 64, 512, 64, 0, 0, 3 },
-	{ "left", 64, 512, 64, 14, 0, 0 },
-	{ "right", 12, 200, 16, 15, 5000, 0 },
-	{ "far", 128, 512, 64, 0, 20000, 0 },
+	{ "", 64, 512, 64, 0, 0, 0, false },
+	{ "tiny", 4, 6, 0, 12, 20000, 0, false },
+	{ "slow", 16, 32, 16, 13, 300000, 0, false },
+	{ "scarce", 64, 512, 64, 0, 0, 3, false },
+	{ "left", 64, 512, 64, 14, 0, 0, false },
+	{ "right", 12, 200, 16, 15, 5000, 0, false },
+	{ "far", 128, 512, 64, 0, 20000, 0, false },
+	{ "mixed", 64, 512, 64, 13, 50000, 0, true },
 };
 
 void sim_set(const struct sim_knobs *knobs)
@@ -171,6 +172,7 @@ static int sim_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_
 		.send_depth = p->send_depth, .recv_slots = p->recv_slots,
 		.inline_max = p->inline_max, .ctrl_max = 256, .write_max = 1u << 30,
 		.stripe_log2 = p->stripe_log2, .numa = -1,
+		.unordered = p->shared, .shared = p->shared,
 		.caps = NMT_CAP_NEGOTIATED | NMT_CAP_RECORDS | NMT_CAP_PLACEMENT |
 			NMT_CAP_ZEROCOPY | NMT_CAP_RAILS | NMT_CAP_RESUME | NMT_CAP_REMOTE_FLUSH,
 	};
@@ -367,6 +369,7 @@ static void sim_destroy(struct nmti_rma_ep *ep)
 	struct nmti_rma_ep **at = &dev->eps;
 
 	pthread_mutex_lock(&sim.lock);
+	sim_strays_check(ep);
 	sim_wait_no_more(ep);
 	sim_drop_items(ep);
 	for (uint32_t i = dev->head; i != dev->tail; i++)

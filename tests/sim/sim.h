@@ -6,7 +6,8 @@
  *
  * The device names the kind of fabric: "sim" (fast), "sim/tiny" (few slots, short queues, delays),
  * "sim/slow" (delays), "sim/far" (short ones), "sim/scarce" (registrations fail);
- * "sim/left,right": two unequal ones.
+ * "sim/left,right": two unequal ones; "sim/mixed" (one endpoint for all: writes arrive in any order, and
+ * some behind a fence).
  */
 #ifndef TESTS_SIM_H
 #define TESTS_SIM_H

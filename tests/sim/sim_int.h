@@ -16,6 +16,7 @@ struct sim_profile {
 	uint8_t stripe_log2;
 	int64_t delay;      /* longest, ns */
 	uint32_t reg_fails; /* one in so many; 0: none */
+	bool shared;        /* one endpoint for all: writes in any order, and behind a fence */
 };
 
 struct sim_reg {
@@ -53,7 +54,7 @@ struct nmti_rma_ep {
 	struct sim_item *held;        /* the first one that the doorbell was not rung for */
 	uint64_t number;              /* of the last request */
 	uint64_t acked, queued, told; /* acknowledged; in the completion queue; polled */
-	int64_t last_due;
+	int64_t last_due;             /* of what keeps its order */
 	uint32_t imms, messages;      /* in the completion queue */
 	/* Once either end is not UP any more: the peer's last request that still comes. */
 	bool cut;
@@ -104,6 +105,15 @@ void sim_stop(struct nmti_rma_ep *ep);
 /* Deliver what is due at DEV and acknowledge what was. When there is more to do; INT64_MAX: never. */
 int64_t sim_run(struct nmti_rma_dev *dev, int64_t now);
 void sim_drop_items(struct nmti_rma_ep *ep);
+
+const struct sim_reg *sim_target(const struct nmti_rma_dev *dev, uint64_t remote, uint64_t key,
+				 uint32_t len);
+
+/* sim_stray.c */
+void sim_strays_land(struct nmti_rma_ep *ep); /* what is under way to EP, at the last moment */
+/* How long EP waits for its peer to stop; 0: no longer. */
+int64_t sim_strays_until(const struct nmti_rma_ep *ep, int64_t now);
+void sim_strays_check(const struct nmti_rma_ep *ep); /* before it is destroyed */
 
 /* sim_dev.c */
 uint32_t sim_fit(const void *server, uint32_t slen, const void *client, uint32_t clen);

@@ -37,9 +37,10 @@ static void release(struct nmti_rma_ep *ep)
 	if (ep->attr.doorbells)
 		++*ep->attr.doorbells;
 	for (struct sim_item *it = ep->held; it; it = it->next) {
-		int64_t due = nmti_now() + delay(ep->dev);
-
-		it->due = ep->last_due = due > ep->last_due ? due : ep->last_due;
+		it->due = nmti_now() + delay(ep->dev);
+		if (ep->dev->profile->shared && !it->message)
+			continue;
+		it->due = ep->last_due = it->due > ep->last_due ? it->due : ep->last_due;
 	}
 	ep->held = NULL;
 	if (ep->peer)
@@ -286,14 +287,15 @@ static bool deny(struct nmti_rma_ep *to, const char *what)
 
 /* ---- delivery ----------------------------------------------------------------------------- */
 
-static const struct sim_reg *target(const struct nmti_rma_dev *dev, const struct sim_item *it)
+const struct sim_reg *sim_target(const struct nmti_rma_dev *dev, uint64_t remote, uint64_t key,
+				 uint32_t len)
 {
 	const struct sim_reg *r = dev->regs;
 
-	while (r && r->key != it->key)
+	while (r && r->key != key)
 		r = r->next;
-	if (!r || !r->remote || it->remote < r->base || it->remote - r->base > r->len ||
-	    it->len > r->len - (it->remote - r->base))
+	if (!r || !r->remote || remote < r->base || remote - r->base > r->len ||
+	    len > r->len - (remote - r->base))
 		return NULL;
 	return r;
 }
@@ -304,7 +306,7 @@ static bool put_bytes(struct nmti_rma_ep *ep, const struct sim_item *it)
 
 	if (!it->len)
 		return true;
-	r = target(ep->dev, it);
+	r = sim_target(ep->dev, it->remote, it->key, it->len);
 	if (!r)
 		return deny(ep, "a write outside of what the peer opened");
 	memcpy((char *)r->mr->cpu + r->offset + (it->remote - r->base),
@@ -379,7 +381,9 @@ static bool may_arrive(const struct nmti_rma_ep *ep, const struct sim_item *it)
 /* What the peer sent to EP. */
 static int64_t arrive(struct nmti_rma_ep *ep, int64_t now)
 {
+	bool ordered = !ep->dev->profile->shared;
 	struct nmti_rma_ep *from = ep->peer;
+	int64_t next = INT64_MAX;
 
 	if (ep->dev->lost == -ENODEV)
 		return INT64_MAX;
@@ -388,12 +392,15 @@ static int64_t arrive(struct nmti_rma_ep *ep, int64_t now)
 		if (it->delivered)
 			continue;
 		if (!may_arrive(ep, it))
-			return INT64_MAX;
-		if (it->due > now)
-			return it->due;
-		deliver(ep, from, it, now);
+			return next;
+		if (it->due <= now)
+			deliver(ep, from, it, now);
+		else if (it->due < next)
+			next = it->due;
+		if (ordered && !it->delivered)
+			return next;
 	}
-	return INT64_MAX;
+	return next;
 }
 
 static bool hears_acks(const struct nmti_rma_ep *ep)
@@ -453,7 +460,11 @@ static int64_t drain(struct nmti_rma_ep *ep, int64_t now)
 		return INT64_MAX;
 	if (ep->drained_at > now)
 		return ep->drained_at;
+	if (sim_strays_until(ep, now))
+		return sim_strays_until(ep, now);
 	tear(ep);
+	sim_strays_land(ep);
+	sim_strays_land(ep->peer);
 	ep->state = SIM_FENCED;
 	sim_drop_items(ep);
 	sim_complete(ep, NMTI_RMA_DRAINED);

@@ -219,6 +219,7 @@ static void test_flow(void **state)
 		"sim.negotiated.pool.host", "sim.records.posted.host",
 		"sim@3.records.pool.host", "sim@3.negotiated.posted.host",
 		"sim/tiny.records.pool.host", "sim/tiny@3.records.posted.host",
+		"sim/mixed.negotiated.pool.host", "sim/mixed@3.records.posted.host",
 	};
 
 	(void)state;

@@ -109,7 +109,8 @@ static void collect_choice(struct info_report *r)
 {
 	query(r, NULL, NMT_INFO_UNUSABLE, &r->everything);
 	for (const struct nmt_info *i = r->everything; i; i = i->next) {
-		if (i->status < 0 || !(i->caps & NMT_CAP_NEGOTIATED))
+		if (i->status < 0 || i->flags & NMT_INFO_ON_REQUEST ||
+		    !(i->caps & NMT_CAP_NEGOTIATED))
 			continue;
 		if (!r->chosen || i->rank < r->chosen->rank)
 			r->chosen = i;

@@ -49,6 +49,7 @@ static struct json_object *provider_object(const struct nmt_info *i)
 	tk_json_str(o, "reason", i->reason[0] ? i->reason : NULL);
 	tk_json_u64(o, "rank", i->rank);
 	tk_json_bool(o, "builtin", !!(i->flags & NMT_INFO_BUILTIN));
+	tk_json_bool(o, "on_request", !!(i->flags & NMT_INFO_ON_REQUEST));
 	add_device(o, i);
 	add_caps(o, i->caps);
 	return o;

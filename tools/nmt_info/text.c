@@ -49,7 +49,8 @@ static void print_provider(const struct nmt_info *i)
 	char spec[NMT_NAME_MAX + NMT_DEV_MAX + 1];
 
 	info_spec(i, spec, sizeof(spec));
-	printf("  %-*s%s", NAME_WIDTH, spec, i->status ? "not usable" : "usable");
+	printf("  %-*s%s", NAME_WIDTH, spec, i->status ? "not usable" :
+	       i->flags & NMT_INFO_ON_REQUEST ? "usable on request" : "usable");
 	print_link(i);
 	if (!(i->flags & NMT_INFO_BUILTIN))
 		printf(", module");

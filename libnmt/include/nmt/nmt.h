@@ -159,7 +159,7 @@ struct nmt_info {
 	uint32_t rank;              /* order in which "auto" prefers it, 0 first */
 	uint32_t speed_mbps;        /* 0: unknown */
 	uint32_t mtu;               /* 0: unknown */
-	uint32_t flags;             /* NMT_INFO_UP | NMT_INFO_LOOPBACK | NMT_INFO_BUILTIN */
+	uint32_t flags;             /* NMT_INFO_* */
 	uint64_t caps;              /* NMT_CAP_* */
 	char reason[128];           /* why it is not usable, or what it lacks; may be empty */
 	uint32_t adapter_port;      /* of an RDMA adapter, from 1; 0: none */
@@ -170,6 +170,7 @@ struct nmt_info {
 #define NMT_INFO_UP 1u       /* the device is up */
 #define NMT_INFO_LOOPBACK 2u /* it reaches this machine only */
 #define NMT_INFO_BUILTIN 4u  /* the provider is in the library, not a module */
+#define NMT_INFO_ON_REQUEST 8u /* usable, and "auto" passes it over: the reason says why */
 
 /*
  * List providers x devices, best first, as a chain that nmt_freeinfo() frees. HINTS may be NULL.

@@ -246,6 +246,7 @@ struct nmt_stream {
 	char *why_text;       /* of WHY, allocated; NULL: words for all streams */
 	uint16_t why;         /* enum nmt_reason */
 	bool at_domain_close; /* its status counts for nmt_domain_close */
+	bool aborting;        /* until the path is quiet; CLOSE_STATUS is set */
 	uint32_t held;        /* pool cells */
 	uint32_t loan_first;  /* loans, 0: none */
 	uint32_t memory;      /* library memory of the stream besides this struct and priv */
@@ -274,7 +275,10 @@ void nmti_stream_fail(struct nmt_stream *s, int err);
  */
 bool nmti_path_up(struct nmt_stream *s, int status);
 
-/* ops->close has finished: STATUS is what NMT_EV_CLOSED says. The core then calls ops->detach. */
+/*
+ * ops->close_stream has finished: STATUS is what NMT_EV_CLOSED says. Or ops->abort has, of a closing
+ * stream that was not quiet at once. The core then calls ops->detach.
+ */
 void nmti_stream_closed(struct nmt_stream *s, int status);
 
 /*
@@ -403,6 +407,11 @@ struct nmt_provider_ops {
 
 	/* EMIT one nmt_info a device (status and reason set), stop when it answers non-zero. */
 	int (*query)(struct nmt_ctx *ctx, nmti_info_fn *emit, void *arg);
+	/*
+	 * A quick look before "auto" asks query, which loads a large library: true, there can be no
+	 * device that auto takes. NULL: query tells.
+	 */
+	bool (*absent)(void);
 
 	/* -- domain -- */
 
@@ -443,8 +452,13 @@ struct nmt_provider_ops {
 	 * borrows and posts back, then nmti_stream_closed(). Called once.
 	 */
 	void (*close_stream)(struct nmt_stream *s);
-	/* Break the path: no peer writes to, and no device reads from, memory after this returns. */
+	/* Break the path: no peer writes to, and no device reads from, memory when it is quiet. */
 	void (*abort)(struct nmt_stream *s);
+	/*
+	 * Behind abort. False: not quiet yet, in some seconds at most; nmti_stream_closed() says when, if
+	 * the stream is closing. NULL: always true.
+	 */
+	bool (*quiet)(const struct nmt_stream *s);
 	/* Free everything in priv. After abort or nmti_stream_closed, or when attach failed. */
 	void (*detach)(struct nmt_stream *s);
 

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Registrations. Keys are the provider's where it insists (FI_MR_PROV_KEY), else random ones, so that
+ * a peer cannot guess another's. Remote addresses are offsets where the provider can (without
+ * FI_MR_VIRT_ADDR). What only this end reads is registered where FI_MR_LOCAL asks for it.
+ */
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "ofi.h"
+
+#define TRIES 8 /* for a random key that nobody has yet */
+
+static uint64_t random_key(const struct nmti_rma_dev *dev)
+{
+	size_t bytes = dev->info->domain_attr->mr_key_size;
+	uint64_t key = 0;
+
+	if (getrandom(&key, sizeof(key), 0) != sizeof(key))
+		return 0;
+	return bytes < sizeof(key) ? key & ((UINT64_C(1) << 8 * bytes) - 1) : key;
+}
+
+static int bind_mr(struct nmti_rma_dev *dev, struct fid_mr *mr)
+{
+	int rc;
+
+	if (!(dev->info->domain_attr->mr_mode & FI_MR_ENDPOINT))
+		return 0;
+	rc = fi_mr_bind(mr, &dev->ep->fid, 0);
+	return rc ? rc : fi_mr_enable(mr);
+}
+
+static uint64_t access_of(bool remote)
+{
+	return FI_SEND | FI_RECV | FI_WRITE | (remote ? FI_REMOTE_WRITE : 0);
+}
+
+int nmti_ofi_mr_new(struct nmti_rma_dev *dev, void *addr, size_t len, bool remote,
+		    struct fid_mr **mr)
+{
+	uint64_t mode = (uint64_t)dev->info->domain_attr->mr_mode;
+	int rc = -FI_ENOKEY;
+
+	*mr = NULL;
+	if (!remote && !(mode & FI_MR_LOCAL))
+		return 0;
+	for (int i = 0; i < TRIES && rc == -FI_ENOKEY; i++)
+		rc = fi_mr_reg(dev->domain, addr, len, access_of(remote), 0,
+			       mode & FI_MR_PROV_KEY ? 0 : random_key(dev), 0, mr, NULL);
+	if (rc) {
+		*mr = NULL;
+		return rc;
+	}
+	rc = bind_mr(dev, *mr);
+	if (rc)
+		nmti_ofi_mr_free(mr);
+	return rc;
+}
+
+void nmti_ofi_mr_free(struct fid_mr **mr)
+{
+	if (*mr)
+		fi_close(&(*mr)->fid);
+	*mr = NULL;
+}
+
+static int refused(struct nmti_rma_dev *dev, uint64_t len, int rc, const char **reason)
+{
+	bool room = rc == -FI_ENOMEM || rc == -FI_ENOSPC || rc == -FI_EMFILE || rc == -FI_ENOKEY;
+
+	*reason = nmti_ofi_strerror(-rc);
+	nmti_log(dev->pd->ctx, room ? NMT_LOG_ERROR : NMT_LOG_INFO,
+		 "ofi: %s: registering %llu bytes: %s%s", dev->found.name, (unsigned long long)len,
+		 *reason, room ? " (ulimit -l; the provider's limit of registrations)" : "; staged");
+	return room ? -ENOMEM : -EOPNOTSUPP;
+}
+
+int nmti_ofi_reg(struct nmti_rma_dev *dev, struct nmt_mr *mr, uint64_t offset, uint64_t len,
+		 bool remote, struct nmti_rma_reg *reg, const char **reason)
+{
+	void *addr = nmti_mr_cpu(mr, offset);
+	struct ofi_reg *own;
+	int rc;
+
+	*reason = "";
+	if (!addr) {
+		*reason = "the CPU does not see the memory";
+		return -EOPNOTSUPP;
+	}
+	own = calloc(1, sizeof(*own));
+	if (!own)
+		return -ENOMEM;
+	rc = nmti_ofi_mr_new(dev, addr, len, remote, &own->mr);
+	if (rc) {
+		free(own);
+		return refused(dev, len, rc, reason);
+	}
+	own->desc = ofi_desc(own->mr);
+	reg->base = ofi_base(dev, addr);
+	reg->key = remote ? fi_mr_key(own->mr) : 0;
+	reg->handle = own;
+	return 0;
+}
+
+void nmti_ofi_dereg(struct nmti_rma_dev *dev, struct nmti_rma_reg *reg)
+{
+	struct ofi_reg *own = reg->handle;
+
+	(void)dev;
+	nmti_ofi_mr_free(&own->mr);
+	free(own);
+	memset(reg, 0, sizeof(*reg));
+}
