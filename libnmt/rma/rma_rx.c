@@ -392,8 +392,8 @@ void nmti_rma_rx_news(struct rma_stream *rs)
 /* What was taken may be worth telling the peer. */
 nmti_hot static void taken(struct rma_stream *rs)
 {
-	/* The end is to be told, too. */
-	rs->s->rx_ready = nmti_win_ready(rs->w) || rs->rx.end;
+	/* The end, and what broke the stream, are to be told, too. */
+	rs->s->rx_ready = nmti_win_ready(rs->w) || rs->rx.end || rs->s->error;
 	if (rs->path != PATH_UP)
 		return;
 	if (rs->rx.segs < rs->rx.target)

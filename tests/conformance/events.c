@@ -68,6 +68,42 @@ static void t_readable_or_error_tells_an_abort(struct env *env)
 	end_expect_error(p.s, -ECONNRESET);
 }
 
+/* Bytes that are there, and behind them an abort that was told before they are taken. */
+static void broken_behind(struct env *env, struct pair *p, size_t len)
+{
+	pair_open(env, p);
+	settle(env, p->s);
+	end_put_pattern(p->c, 1, 0, len);
+	env_idle(env, 10 * MS);
+	end_abort(p->c);
+	wait_for(env, p->s->error);
+	p->s->readable = 0;
+}
+
+/* Who takes the last bytes and waits for READABLE hears of the error. */
+static void t_readable_tells_the_error(struct env *env)
+{
+	unsigned char buf[100];
+	struct pair p;
+
+	broken_behind(env, &p, sizeof(buf));
+	assert_int_equal(nmt_recv(p.s->s, buf, sizeof(buf), 0), sizeof(buf));
+	wait_for(env, p.s->readable > 0);
+	assert_err(env, nmt_recv(p.s->s, buf, sizeof(buf), 0), -ECONNRESET);
+}
+
+static void t_readable_tells_the_error_behind_loans(struct env *env)
+{
+	struct nmt_frag frag;
+	struct pair p;
+
+	broken_behind(env, &p, 100);
+	assert_int_equal(nmt_recv_frags(p.s->s, &frag, 1, 0), 1);
+	assert_int_equal(frag.len, 100);
+	wait_for(env, p.s->readable > 0);
+	assert_err(env, nmt_recv_frags(p.s->s, &frag, 1, 0), -ECONNRESET);
+}
+
 static void t_writable_comes_after_eagain(struct env *env)
 {
 	uint64_t sent;
@@ -183,6 +219,8 @@ const struct test tests_events[] = {
 	TEST(t_readable_comes_again_for_new_bytes, T_POOL),
 	TEST(t_readable_tells_the_end, T_POOL),
 	TEST(t_readable_or_error_tells_an_abort, T_POOL),
+	TEST(t_readable_tells_the_error, T_POOL),
+	TEST(t_readable_tells_the_error_behind_loans, T_POOL),
 	TEST(t_writable_comes_after_eagain, 0),
 	TEST(t_no_writable_unasked, 0),
 	TEST(t_events_name_stream_and_user, 0),
