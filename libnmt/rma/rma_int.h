@@ -207,6 +207,7 @@ struct rma_tx {
 /* ---- stream: receiving -------------------------------------------------------------------- */
 
 #define RMA_SLABS 16u
+#define RMA_WINDOW (4u << 20) /* most bytes of pool memory that wait for the peer */
 #define RMA_REGIONS_POSTED (NMTI_WIN_REGIONS - RMA_SLABS)
 
 struct rma_slab {

@@ -12,7 +12,6 @@
 #define STRIPE 16u      /* 64 KiB a rail in turn */
 #define SEGMENTS 64u    /* that a sender remembers */
 #define DEPTH_MAX 1024u /* runs in flight */
-#define WINDOW (4u << 20) /* most bytes of pool memory that wait for the peer */
 #define DONE_GRACE NMTI_NSEC /* for the peer's word when all was delivered */
 
 /* ---- set-up ------------------------------------------------------------------------------- */
@@ -67,7 +66,7 @@ int nmti_rma_offer(struct nmt_pdomain *pd, const struct nmt_stream *s, void *blo
 static uint32_t rx_segments(const struct rma_stream *rs)
 {
 	const struct nmt_stream *s = rs->s;
-	uint32_t n = WINDOW / nmti_cell_size(s->dom);
+	uint32_t n = RMA_WINDOW / nmti_cell_size(s->dom);
 
 	if (s->posting)
 		n = 2 * s->tune.recv_depth;

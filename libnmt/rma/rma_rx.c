@@ -12,7 +12,6 @@
 #include "mem/mem.h"
 #include "rma/rma_int.h"
 
-#define WINDOW (4u << 20)  /* most bytes in the window */
 #define WINDOW_MIN (128u << 10)
 #define SLAB_MAX (4u << 20)
 #define SLAB_CELLS 32u
@@ -143,7 +142,7 @@ void nmti_rma_rx_free(struct rma_stream *rs)
 
 static uint32_t target_max(const struct rma_stream *rs)
 {
-	uint32_t n = WINDOW / nmti_cell_size(rs->s->dom), share = rs->s->tune.pool_share;
+	uint32_t n = RMA_WINDOW / nmti_cell_size(rs->s->dom), share = rs->s->tune.pool_share;
 
 	n = n < 4 ? 4 : n;
 	return n < share ? n : share;
