@@ -74,7 +74,7 @@ static void broken_behind(struct env *env, struct pair *p, size_t len)
 	pair_open(env, p);
 	settle(env, p->s);
 	end_put_pattern(p->c, 1, 0, len);
-	env_idle(env, 10 * MS);
+	wait_for(env, p->s->readable > 0);
 	end_abort(p->c);
 	wait_for(env, p->s->error);
 	p->s->readable = 0;
