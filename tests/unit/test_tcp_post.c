@@ -19,15 +19,12 @@ struct post {
 static void open_depth(struct post *t, uint32_t recv_mode, uint32_t depth)
 {
 	struct nmt_stream_attr attr = NMT_STREAM_ATTR_INIT;
-	int fd[2];
 
 	memset(t, 0, sizeof(*t));
-	unit_open(&t->u, "tcp");
-	unit_tcp_pair(fd);
-	t->peer = fd[0];
 	attr.recv_mode = recv_mode;
 	attr.recv_depth = depth;
-	t->s = t->u.a = unit_adopt(&t->u, fd[1], false, &attr);
+	t->peer = unit_open_tcp(&t->u, false, &attr);
+	t->s = t->u.a;
 	assert_int_equal(nmt_mr_alloc(t->u.ctx, NMT_MEM_HOST, SIZE, NMT_ACCESS_ALL, &t->mr), 0);
 	t->mem = nmt_mr_addr(t->mr);
 }

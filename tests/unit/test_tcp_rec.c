@@ -26,14 +26,11 @@ struct trace {
 static void open_mode(struct rec *t, uint32_t recv_mode)
 {
 	struct nmt_stream_attr attr = NMT_STREAM_ATTR_INIT;
-	int fd[2];
 
 	memset(t, 0, sizeof(*t));
-	unit_open(&t->u, "tcp");
-	unit_tcp_pair(fd);
-	t->peer = fd[0];
 	attr.recv_mode = recv_mode;
-	t->s = t->u.a = unit_adopt(&t->u, fd[1], true, &attr);
+	t->peer = unit_open_tcp(&t->u, true, &attr);
+	t->s = t->u.a;
 	assert_int_equal(nmt_mr_alloc(t->u.ctx, NMT_MEM_HOST, 256 << 10, NMT_ACCESS_ALL, &t->mr),
 			 0);
 }

@@ -19,14 +19,8 @@ struct rx {
 
 static void open_rx(struct rx *t)
 {
-	struct nmt_stream_attr attr = NMT_STREAM_ATTR_INIT;
-	int fd[2];
-
-	memset(t, 0, sizeof(*t));
-	unit_open(&t->u, "tcp");
-	unit_tcp_pair(fd);
-	t->peer = fd[0];
-	t->s = t->u.a = unit_adopt(&t->u, fd[1], false, &attr);
+	t->peer = unit_open_tcp(&t->u, false, NULL);
+	t->s = t->u.a;
 }
 
 static void close_rx(struct rx *t)

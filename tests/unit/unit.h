@@ -349,4 +349,15 @@ static inline struct nmt_stream *unit_adopt(struct unit *u, int fd, bool records
 	return s;
 }
 
+/* A domain with a stream, u->a, whose peer is a plain socket: its descriptor. */
+static inline int unit_open_tcp(struct unit *u, bool records, const struct nmt_stream_attr *attr)
+{
+	int fd[2];
+
+	unit_open(u, "tcp");
+	unit_tcp_pair(fd);
+	u->a = unit_adopt(u, fd[1], records, attr);
+	return fd[0];
+}
+
 #endif
