@@ -164,9 +164,9 @@ static bool rma_work(struct nmt_stream *s, uint32_t budget)
 	if (rs->tx)
 		nmti_rma_completed(rs);
 	if (rs->path == PATH_UP) {
-		more |= nmti_rma_pump(rs, RUNS * budget);
 		nmti_rma_refill(rs);
-		nmti_rma_ctrl(rs);
+		nmti_rma_ctrl(rs, false, false); /* credit before the bytes that it would wait behind */
+		more |= nmti_rma_pump(rs, RUNS * budget);
 	}
 	if (rs->tx) /* what needed nothing to be sent */
 		nmti_rma_completed(rs);

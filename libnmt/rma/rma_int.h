@@ -177,6 +177,7 @@ struct rma_held {
 };
 
 #define RMA_RING_FIRST (128u << 10)
+#define RMA_FLIGHT (1u << 20) /* bytes under way, from which on bursts wait for each other */
 
 /* Bytes from position HEAD to TAIL are in it; those before FROM in OLD, if there is one. */
 struct rma_ring {
@@ -191,7 +192,7 @@ struct rma_tx {
 	struct rma_chunk *chunk;
 	uint32_t head, cur, tail, mask;
 	uint32_t done;               /* bytes of cur that were sent */
-	uint32_t signal_runs;        /* of so many runs on a rail at least one asks for its completion */
+	uint32_t signal_runs;        /* of so many runs on a rail one asks for its completion; of half as many again at least one */
 	uint32_t unrung;             /* rails, by bits: MORE keeps requests back from the device */
 	struct rma_op *op;
 	uint32_t op_head, op_done, op_tail, op_mask; /* [head, done) are to be told */
@@ -346,7 +347,11 @@ void nmti_rma_break(struct rma_stream *rs);
 void nmti_rma_path_late(struct nmti_timer *t);
 void nmti_rma_path_retry(struct nmti_timer *t);
 void nmti_rma_detach(struct nmt_stream *s);
-void nmti_rma_ctrl(struct rma_stream *rs);     /* send the control messages that are due */
+/*
+ * Send the control messages that are due. MORE: see nmti_win_due_now(). RING false: nmti_rma_pump()
+ * is called next, and rings the doorbell.
+ */
+void nmti_rma_ctrl(struct rma_stream *rs, bool more, bool ring);
 void nmti_rma_protocol(struct rma_stream *rs, int err, const char *what);
 
 /* rma_tx.c */

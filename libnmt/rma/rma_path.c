@@ -700,29 +700,33 @@ void nmti_rma_end_step(struct rma_stream *rs)
 
 /* ---- control messages --------------------------------------------------------------------- */
 
-static void send_ctrl(struct rma_stream *rs)
+/* With a request to follow, as there is with RING false, one doorbell does. */
+static void send_ctrl(struct rma_stream *rs, bool more, bool ring)
 {
 	struct rma_rail *rail = &rs->rails[0];
+	uint32_t flags = ring || !rs->tx ? 0 : NMTI_RMA_MORE;
 	struct nmti_win_stat st;
 	uint64_t number;
 	int n;
 
 	while (rs->path == PATH_UP && !rs->s->error) {
 		if (!rs->ctrl_len) {
-			if (!nmti_win_due_now(rs->w))
+			if (!nmti_win_due_now(rs->w, more))
 				return;
 			n = nmti_win_ctrl_get(rs->w, rs->ctrl);
 			if (n <= 0)
 				return;
 			rs->ctrl_len = (uint16_t)n;
 		}
-		n = rs->rd->ops->send(rail->ep, rs->ctrl, rs->ctrl_len, 0, &number);
+		n = rs->rd->ops->send(rail->ep, rs->ctrl, rs->ctrl_len, flags, &number);
 		if (n == -EAGAIN)
 			return;
 		if (n) {
 			nmti_rma_failed(rail, n, "sending a control message");
 			return;
 		}
+		if (flags)
+			rs->tx->unrung |= 1u << rail->index;
 		rail->run_of[number & rs->send_mask] = rail->last_run;
 		rs->ctrl_len = 0;
 		nmti_win_stats(rs->w, &st);
@@ -731,8 +735,8 @@ static void send_ctrl(struct rma_stream *rs)
 	}
 }
 
-nmti_hot void nmti_rma_ctrl(struct rma_stream *rs)
+nmti_hot void nmti_rma_ctrl(struct rma_stream *rs, bool more, bool ring)
 {
-	if (rs->ctrl_len || nmti_win_due_now(rs->w))
-		send_ctrl(rs);
+	if (rs->ctrl_len || nmti_win_due_now(rs->w, more))
+		send_ctrl(rs, more, ring);
 }

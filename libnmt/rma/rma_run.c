@@ -5,8 +5,9 @@
  * One run is held back until it is known whether another follows on its rail: only then can it say
  * so (one doorbell for the burst). The window counts a run that is held back as posted.
  *
- * Completions. Of runs that follow each other every sixteenth asks for its completion, which tells
- * of those before it, or sooner where memory of ours fills up. The last of a burst asks too when
+ * Completions. Of runs that follow each other one of sixteen or more asks for its completion, which
+ * tells of those before it: the last of a burst if it can be, or sooner where memory of ours fills
+ * up. The last of a burst asks too when
  * somebody waits for it (for borrowed memory, a flush, the end) and nothing else on its rail has yet
  * to be told. What is told later finds runs behind it that did not ask: if nothing is posted until
  * the turn after that, an empty request asks for them.
@@ -27,12 +28,18 @@ static bool awaited(const struct rma_stream *rs)
 	       rs->peer_done || rs->queue_full || rs->wait == NMTI_WIN_DEPTH;
 }
 
+/* Within a burst some more may go by, so that its last one tells of them. */
+static uint32_t signal_at(const struct rma_tx *tx, bool more)
+{
+	return more ? tx->signal_runs + tx->signal_runs / 2 : tx->signal_runs;
+}
+
 static uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rail,
 			 const struct rma_held *h, bool more)
 {
 	uint32_t flags = more ? NMTI_RMA_MORE : 0;
 
-	if (rail->quiet + 1 >= rs->tx->signal_runs ||
+	if (rail->quiet + 1 >= signal_at(rs->tx, more) ||
 	    rail->quiet_bytes + h->kept >= rs->tx->ring.size / 2 ||
 	    (!more && rail->asked == rail->told && awaited(rs)))
 		flags |= NMTI_RMA_SIGNAL;
@@ -281,6 +288,19 @@ static void waits_for(struct rma_stream *rs, enum nmti_win_wait wait)
 	rs->s->stat.stall_queue += wait == NMTI_WIN_DEPTH;
 }
 
+/*
+ * So much is under way that more of it would only keep the word of credit waiting, which goes behind
+ * it: no burst begins with one and more under way, or goes on for ever. N: runs of this one.
+ */
+static bool enough(const struct rma_stream *rs, uint32_t n)
+{
+	if (nmti_win_flight(rs->w) < RMA_FLIGHT)
+		return false;
+	if (n)
+		return n >= signal_at(rs->tx, true) * rs->nrails;
+	return rs->last - nmti_win_done(rs->w) > signal_at(rs->tx, false) * rs->nrails;
+}
+
 static bool fin_waits(const struct rma_stream *rs)
 {
 	return rs->fin_due && !rs->fin_sent && !rs->peer_done;
@@ -384,13 +404,11 @@ nmti_hot static bool pump(struct rma_stream *rs, uint32_t budget)
 	int rc = 0;
 
 	do {
-		while (!rc && rs->nheld < 2 && n < budget) {
+		while (!rc && rs->nheld < 2 && n < budget && !enough(rs, n)) {
 			rc = follows(rs) ? hold_next(rs) : 1;
 			n += !rc;
 		}
 	} while (rs->nheld && post_first(rs) && can_post(rs));
-	if (rs->tx->unrung)
-		ring_doorbells(rs);
 	if (rc < 0) {
 		nmti_warn(rs->s->ctx, "%s: reading memory to send: %s", rs->s->ops->name,
 			  nmt_strerror(rc));
@@ -401,7 +419,11 @@ nmti_hot static bool pump(struct rma_stream *rs, uint32_t budget)
 
 nmti_hot bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget)
 {
-	return can_post(rs) && wanted(rs) && pump(rs, budget);
+	bool more = can_post(rs) && wanted(rs) && pump(rs, budget);
+
+	if (rs->tx && rs->tx->unrung)
+		ring_doorbells(rs);
+	return more;
 }
 
 /* An empty request that tells when it, and so all before it, is complete. */

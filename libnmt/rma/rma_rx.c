@@ -363,7 +363,7 @@ nmti_hot bool nmti_rma_rx_bytes(struct rma_stream *rs)
 	struct nmt_stream *s = rs->s;
 
 	if (s->posting || s->posted || s->rx_shut || rs->closing || rs->path != PATH_UP ||
-	    nmti_win_due_now(rs->w))
+	    nmti_win_due_now(rs->w, false))
 		return false;
 	if (!s->rx_ready && nmti_win_ready(rs->w))
 		tell_ready(s);
@@ -388,17 +388,19 @@ void nmti_rma_rx_news(struct rma_stream *rs)
 		tell_ready(s);
 }
 
-/* What was taken may be worth telling the peer. */
+/* What was taken may be worth telling the peer; what is left may be taken before the next turn. */
 nmti_hot static void taken(struct rma_stream *rs)
 {
+	bool more = nmti_win_ready(rs->w);
+
 	/* The end, and what broke the stream, are to be told, too. */
-	rs->s->rx_ready = nmti_win_ready(rs->w) || rs->rx.end || rs->s->error;
+	rs->s->rx_ready = more || rs->rx.end || rs->s->error;
 	if (rs->path != PATH_UP)
 		return;
 	if (rs->rx.segs < rs->rx.target)
 		nmti_rma_refill(rs);
-	nmti_rma_ctrl(rs);
-	if (rs->rx.end)
+	nmti_rma_ctrl(rs, more, true);
+	if (rs->rx.end || (more && nmti_win_due_now(rs->w, false)))
 		nmti_work(rs->s);
 }
 
@@ -630,7 +632,7 @@ int nmti_rma_release(struct nmt_stream *s, const struct nmt_frag *frags, int n)
 
 	if (!rc && rs->path == PATH_UP) {
 		nmti_rma_refill(rs);
-		nmti_rma_ctrl(rs);
+		nmti_rma_ctrl(rs, false, true);
 	}
 	return rc;
 }

@@ -52,7 +52,7 @@ int nmti_rma_tx_alloc(struct rma_stream *rs)
 	tx->op = (struct rma_op *)(tx->chunk + chunks);
 	tx->log = (struct rma_place *)(tx->op + ops);
 	tx->mask = chunks - 1;
-	tx->signal_runs = min32(SIGNAL_RUNS, rs->rd->lim.send_depth / 2);
+	tx->signal_runs = min32(SIGNAL_RUNS, (rs->rd->lim.send_depth + 2) / 3);
 	tx->op_mask = ops - 1;
 	rs->s->memory += (uint32_t)tx_bytes(rs, chunks, ops);
 	return 0;

@@ -96,6 +96,7 @@ uint64_t nmti_win_posted(struct nmti_win *w, const struct nmti_run *run);
  */
 void nmti_win_complete(struct nmti_win *w, uint8_t rail, uint64_t run);
 uint64_t nmti_win_done(const struct nmti_win *w);
+uint64_t nmti_win_flight(const struct nmti_win *w); /* bytes of the runs behind that */
 
 /* Where the sending direction stands. */
 struct nmti_win_pos {
@@ -197,7 +198,11 @@ enum nmti_win_due {
 	NMTI_WIN_NOW,   /* the peer may be waiting for it */
 };
 enum nmti_win_due nmti_win_due(const struct nmti_win *w);
-bool nmti_win_due_now(const struct nmti_win *w); /* whether that says NMTI_WIN_NOW */
+/*
+ * Whether that says NMTI_WIN_NOW. MORE: the application may take more pieces at once; then a peer
+ * that has nothing left is told with them, and the caller asks again when it does not.
+ */
+bool nmti_win_due_now(const struct nmti_win *w, bool more);
 
 /*
  * Build the next control message into BUF (attr.ctrl_max bytes) and count it as sent. Its length;

@@ -13,10 +13,10 @@ static uint32_t ctrl_owed(const struct win_ctl *c)
 }
 
 /*
- * The peer has nothing, or what can be granted now is half of what it may have: of the bytes that
- * there are, or of the segments that it remembers.
+ * The peer has nothing, or what can be granted now is half: of the bytes that there are, or of the
+ * segments that it remembers. MORE: it can wait, since there is something to take.
  */
-static bool grants_due(const struct nmti_win *w)
+static bool grants_due(const struct nmti_win *w, bool more)
 {
 	const struct win_rx *r = &w->rx;
 	uint32_t room;
@@ -26,8 +26,10 @@ static bool grants_due(const struct nmti_win *w)
 	room = w->attr.rx_grants - r->open;
 	if (!room || r->fin)
 		return false;
-	if (!win_rx_open(r) || r->pending <= room)
-		return r->grantable >= win_rx_open(r);
+	if (!win_rx_open(r) && !more)
+		return true;
+	if (r->pending <= room)
+		return r->grantable >= win_rx_open(r) + win_rx_untaken(r);
 	return room >= w->attr.rx_grants / 2u;
 }
 
@@ -47,20 +49,20 @@ static bool counts_due(const struct nmti_win *w)
 	       w->rx.records != w->ctl.told_records;
 }
 
-nmti_hot bool nmti_win_due_now(const struct nmti_win *w)
+nmti_hot bool nmti_win_due_now(const struct nmti_win *w, bool more)
 {
 	bool now = w->rx.now || ctrl_owed(&w->ctl) >= w->ctl.half;
 
 	if (!now && likely(!w->rx.pending && !w->rx.wants && !w->answer))
 		return false;
-	return !w->fenced && (now || grants_due(w) || answer_due(w) || cancel_due(w));
+	return !w->fenced && (now || grants_due(w, more) || answer_due(w) || cancel_due(w));
 }
 
 enum nmti_win_due nmti_win_due(const struct nmti_win *w)
 {
 	if (w->fenced)
 		return NMTI_WIN_IDLE;
-	if (nmti_win_due_now(w))
+	if (nmti_win_due_now(w, false))
 		return NMTI_WIN_NOW;
 	if (w->rx.pending || w->ctl.regions || counts_due(w))
 		return NMTI_WIN_LATER;

@@ -87,6 +87,7 @@ struct win_tx {
 	uint64_t end;    /* of the current segment; OFFSET: it has no bytes left, or there is none */
 	uint64_t shift;  /* from the stream position to the offset into its region */
 	uint64_t number, done; /* of the last run posted, and of the last complete one */
+	uint64_t flight; /* bytes of the runs between them */
 	uint64_t records;
 	uint32_t stripe; /* mask */
 	uint32_t seq;
@@ -154,6 +155,7 @@ struct win_rx {
 	uint64_t records;
 	uint64_t granted;  /* bytes granted behind the segment at IN */
 	uint64_t out_at;   /* where in the segment at OUT the next piece is */
+	uint64_t took;     /* stream position of what was taken */
 	uint32_t stripe;   /* mask */
 	uint32_t imm, seq; /* of the next run: epoch in place, number */
 	uint32_t held;     /* arrivals that are not in order yet */
@@ -192,6 +194,12 @@ static inline struct rx_seg *win_rx_seg(const struct win_rx *r, uint32_t pos)
 static inline uint64_t win_rx_open(const struct win_rx *r)
 {
 	return r->granted + (r->end - r->offset);
+}
+
+/* Bytes that arrived in order and were not taken. */
+static inline uint64_t win_rx_untaken(const struct win_rx *r)
+{
+	return r->offset - r->took;
 }
 
 /* What a granted segment was granted as. */

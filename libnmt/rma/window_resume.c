@@ -151,6 +151,7 @@ static void resume_tx(struct nmti_win *w, const struct nmti_win_resume *peer, ui
 	t->offset = peer->offset;
 	t->records = peer->records;
 	t->number = t->done = n;
+	t->flight = 0;
 	t->seq = 0;
 	t->slots = peer->slots;
 	t->first = t->cur = t->tail = peer->seg;

@@ -453,6 +453,7 @@ nmti_hot void nmti_win_take(struct nmti_win *w)
 	const struct rx_ready *e = &r->ready[r->ready_head++ & r->ready_mask];
 
 	r->taken++;
+	r->took += e->len;
 	r->out_at += e->len;
 	r->owed = true;
 	if (likely(!r->old))

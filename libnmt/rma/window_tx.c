@@ -155,6 +155,7 @@ nmti_hot uint64_t nmti_win_posted(struct nmti_win *w, const struct nmti_run *run
 	t->rails[run->rail].used++;
 	t->seq++;
 	t->offset += run->len;
+	t->flight += run->len;
 	t->records += run->eor;
 	if (unlikely(t->offset == t->stop || run->type || (run->eor && t->posted)))
 		posted_edge(w, run);
@@ -169,10 +170,20 @@ nmti_hot void nmti_win_complete(struct nmti_win *w, uint8_t rail, uint64_t run)
 	uint64_t done = t->done;
 
 	t->rails[rail].completed = run;
-	while (done != t->number &&
-	       t->rails[t->runs[(done + 1) & (t->depth - 1)].rail].completed > done)
+	while (done != t->number) {
+		const struct tx_run *r = &t->runs[(done + 1) & (t->depth - 1)];
+
+		if (t->rails[r->rail].completed <= done)
+			break;
+		t->flight -= r->len;
 		done++;
+	}
 	t->done = done;
+}
+
+uint64_t nmti_win_flight(const struct nmti_win *w)
+{
+	return w->tx.flight;
 }
 
 uint64_t nmti_win_done(const struct nmti_win *w)

@@ -48,7 +48,7 @@
 #define VERBS_BATCH 64      /* completions that one poll tells */
 #define VERBS_MSG_MAX 256u  /* bytes of a message */
 #define VERBS_MSG_OUT 16u   /* messages in flight where they do not fit into a work request */
-#define VERBS_CHAIN 16u     /* work requests that wait for one doorbell */
+#define VERBS_CHAIN 32u     /* work requests that wait for one doorbell */
 #define VERBS_STAGE 1024u   /* bytes of theirs that wait too, of inline requests */
 #define VERBS_TEXT 256
 
