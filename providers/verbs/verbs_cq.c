@@ -243,8 +243,10 @@ static void repost_own(struct nmti_rma_dev *dev)
 	}
 }
 
-void nmti_verbs_repost(struct nmti_rma_dev *dev)
+nmti_hot void nmti_verbs_repost(struct nmti_rma_dev *dev)
 {
+	if (!dev->nused && !dev->srq_used)
+		return;
 	repost_own(dev);
 	nmti_verbs_srq_repost(dev);
 	dev->nused = 0;
@@ -396,8 +398,7 @@ nmti_hot int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, i
 	int n = 0, keep;
 
 	max = max < VERBS_BATCH ? max : VERBS_BATCH;
-	if (dev->nused || dev->srq_used)
-		nmti_verbs_repost(dev);
+	nmti_verbs_repost(dev);
 	if (unlikely(!nmti_list_empty(&dev->events)))
 		n = tell(dev, VERBS_TELL_CONNECTED, wc, max);
 	keep = n < max && !nmti_list_empty(&dev->events); /* room, so that busy queues hide none */
