@@ -95,6 +95,9 @@ static const struct {
 	  "path MTUs: NMT_VERBS_MTU; a message longer than its receive)" },
 	{ IBV_WC_REM_OP_ERR, -EREMOTEIO, "the peer's adapter could not do it" },
 	{ IBV_WC_LOC_LEN_ERR, -EPROTO, "a message is longer than its receive" },
+	{ IBV_WC_LOC_QP_OP_ERR, -EIO,
+	  "the adapter found a request or a receive unfit (SoftRoCE: also a message longer than its "
+	  "receive)" },
 	{ IBV_WC_LOC_PROT_ERR, -EFAULT, "local memory is not registered for this" },
 	{ IBV_WC_WR_FLUSH_ERR, -ECONNRESET, "the queue pair is in the error state" },
 };
