@@ -42,6 +42,7 @@ static struct ibv_context context;
 static uint32_t qp_number, live_qps, live_srqs, live_mrs, posts;
 static bool drops; /* completions of a queue pair that is destroyed */
 static bool no_srq;
+static struct ibv_qp_attr moved[IBV_QPS_ERR + 1]; /* what the last queue pair got, by state */
 
 static int post_srq(struct ibv_srq *ibv, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
 {
@@ -159,6 +160,7 @@ struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
 int ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)
 {
 	(void)mask;
+	moved[attr->qp_state] = *attr;
 	qp->state = attr->qp_state;
 	return 0;
 }

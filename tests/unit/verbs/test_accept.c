@@ -2,7 +2,7 @@
 /*
  * The side of provider verbs that expects a connection, with an adapter and a connection manager that
  * are played here: a peer that begins anew, with what its first queue pair left in the completion
- * queue, where that has room for both, and where it has not.
+ * queue, where that has room for both, and where it has not; and the knobs of its queue pair.
  */
 #include "adapter.h"
 
@@ -55,6 +55,7 @@ int rdma_init_qp_attr(struct rdma_cm_id *id, struct ibv_qp_attr *attr, int *mask
 {
 	(void)id;
 	attr->path_mtu = IBV_MTU_4096;
+	attr->ah_attr.is_global = 1;
 	*mask = IBV_QP_STATE;
 	return 0;
 }
@@ -183,11 +184,35 @@ static void test_room(void **state)
 	hears(200);
 }
 
+static void test_knobs(void **state)
+{
+	(void)state;
+	expect(ENTRIES);
+	dev->port.pattr.link_layer = IBV_LINK_LAYER_ETHERNET;
+	dev->opt.mtu = IBV_MTU_1024;
+	dev->opt.sl = 3;
+	dev->opt.traffic_class = 104;
+	dev->opt.flow_label = 700;
+	dev->opt.timeout = 12;
+	dev->opt.retry_count = 2;
+	request();
+	assert_int_equal(accepts, 1);
+	assert_int_equal(moved[IBV_QPS_INIT].qp_access_flags, IBV_ACCESS_REMOTE_WRITE);
+	assert_int_equal(moved[IBV_QPS_RTR].path_mtu, IBV_MTU_1024);
+	assert_int_equal(moved[IBV_QPS_RTR].ah_attr.sl, 3);
+	assert_int_equal(moved[IBV_QPS_RTR].ah_attr.grh.traffic_class, 104);
+	assert_int_equal(moved[IBV_QPS_RTR].ah_attr.grh.flow_label, 700);
+	assert_int_equal(moved[IBV_QPS_RTS].timeout, 12);
+	assert_int_equal(moved[IBV_QPS_RTS].retry_cnt, 2);
+	assert_int_equal(moved[IBV_QPS_RTS].rnr_retry, 6);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_full, over),
 		cmocka_unit_test_teardown(test_room, over),
+		cmocka_unit_test_teardown(test_knobs, over),
 	};
 
 	return cmocka_run_group_tests_name("verbs accept", tests, NULL, NULL);
