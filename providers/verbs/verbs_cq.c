@@ -110,6 +110,9 @@ static const struct {
 	  "path MTUs: NMT_VERBS_MTU; a message longer than its receive)" },
 	{ IBV_WC_REM_OP_ERR, -EREMOTEIO, "the peer's adapter could not do it" },
 	{ IBV_WC_LOC_LEN_ERR, -EPROTO, "a message is longer than its receive" },
+	{ IBV_WC_LOC_QP_OP_ERR, -EIO,
+	  "the adapter found a request or a receive unfit (SoftRoCE: also a message longer than its "
+	  "receive)" },
 	{ IBV_WC_LOC_PROT_ERR, -EFAULT, "local memory is not registered for this" },
 	{ IBV_WC_WR_FLUSH_ERR, -ECONNRESET, "the queue pair is in the error state" },
 };
@@ -261,8 +264,10 @@ static void repost_own(struct nmti_rma_dev *dev)
 	}
 }
 
-void nmti_verbs_repost(struct nmti_rma_dev *dev)
+nmti_hot void nmti_verbs_repost(struct nmti_rma_dev *dev)
 {
+	if (!dev->nused && !dev->srq_used)
+		return;
 	repost_own(dev);
 	nmti_verbs_srq_repost(dev);
 	dev->nused = 0;
@@ -414,8 +419,7 @@ nmti_hot int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, i
 	int n = 0, keep;
 
 	max = max < VERBS_BATCH ? max : VERBS_BATCH;
-	if (dev->nused || dev->srq_used)
-		nmti_verbs_repost(dev);
+	nmti_verbs_repost(dev);
 	if (unlikely(!nmti_list_empty(&dev->events)))
 		n = tell(dev, VERBS_TELL_CONNECTED, wc, max);
 	keep = n < max && !nmti_list_empty(&dev->events); /* room, so that busy queues hide none */

@@ -75,6 +75,15 @@ static int slots_grow(struct nmti_rma_dev *dev)
 	return 0;
 }
 
+/* Completions that are about already are nobody's from now on. */
+static void next_generation(struct nmti_rma_ep *ep)
+{
+	struct verbs_slot *slot = &ep->dev->slots[ep->index];
+
+	slot->generation = (slot->generation + 1) & VERBS_GENERATION;
+	ep->generation = (uint16_t)slot->generation;
+}
+
 static int slot_take(struct nmti_rma_ep *ep)
 {
 	struct nmti_rma_dev *dev = ep->dev;
@@ -85,9 +94,8 @@ static int slot_take(struct nmti_rma_ep *ep)
 	ep->index = dev->free_slot;
 	slot = &dev->slots[ep->index];
 	dev->free_slot = slot->next_free;
-	slot->generation = (slot->generation + 1) & VERBS_GENERATION;
 	slot->ep = ep;
-	ep->generation = (uint16_t)slot->generation;
+	next_generation(ep);
 	return 0;
 }
 
@@ -246,6 +254,7 @@ void nmti_verbs_qp_free(struct nmti_rma_ep *ep)
 	ep->done = ep->rung;
 	ep->marked = false;
 	nmti_verbs_answered(ep);
+	next_generation(ep);
 }
 
 /* ---- receives ---- */

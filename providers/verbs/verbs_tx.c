@@ -134,8 +134,7 @@ int nmti_verbs_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint3
 	struct verbs_tx *tx;
 	int rc;
 
-	if (ep->dev->nused || ep->dev->srq_used)
-		nmti_verbs_repost(ep->dev); /* the message may tell of credit for them */
+	nmti_verbs_repost(ep->dev); /* the message may tell of credit for them */
 	rc = room(ep);
 	if (rc)
 		return rc;

@@ -3,6 +3,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -248,12 +250,28 @@ static void on_signal(int sig)
 
 struct interrupted {
 	pthread_t thread;
+	pid_t tid;
+	bool naps;
 	int over; /* atomic */
 };
 
+static bool asleep(pid_t tid)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	if (f)
+		fclose(f);
+	return state == 'S';
+}
+
 /*
- * Until one has come in a sleep: a provider without a descriptor to wait for sleeps often and briefly, and
- * between two sleeps nobody can tell.
+ * One signal, once the other thread sleeps. A provider without a descriptor to wait for sleeps often and
+ * briefly, and between two sleeps nobody can tell: there it is sent until one has come in a sleep.
  */
 static void interrupt(struct worker *w)
 {
@@ -261,14 +279,17 @@ static void interrupt(struct worker *w)
 
 	do {
 		usleep(30000);
+		while (!asleep(i->tid) && !__atomic_load_n(&i->over, __ATOMIC_ACQUIRE))
+			usleep(1000);
 		pthread_kill(i->thread, SIGUSR1);
-	} while (!__atomic_load_n(&i->over, __ATOMIC_ACQUIRE));
+	} while (i->naps && !__atomic_load_n(&i->over, __ATOMIC_ACQUIRE));
 }
 
 static void t_signal_gives_eintr(struct env *env)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
-	struct interrupted self = { .thread = pthread_self() };
+	struct interrupted self = { .thread = pthread_self(), .tid = gettid(),
+				    .naps = strstr(env->cfg->spec, "shm") };
 	struct nmt_event ev;
 	struct worker w;
 	struct pair p;

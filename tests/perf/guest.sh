@@ -33,15 +33,19 @@ path="d['path']['device'] == 'rxe_a' and d['path']['adapter_port'] == 1 and
 
 exits 0 ip netns exec a "$info" --json --provider verbs/rxe_a
 holds run.out "all(p['adapter_port'] == 1 and p['gid_type'] == 'RoCE v2' and
-	p['gid'] == '::ffff:10.77.0.1' and p['mtu'] == 4096 for p in d['providers'])"
+	p['gid'] == '::ffff:10.77.0.1' and p['mtu'] == 4096 and p['speed_mbps'] > 0 for p in d['providers'])"
 
 serve
 measure "$path and d['provider'] == 'verbs' and d['call'] == 'frags' and
 	d['verified'] == 220 * 65536 and d['path']['recoveries'] == 0 and
+	d['path']['speed_mbps'] > 0 and d['path']['rails'] == 1 and
 	d['stats']['client']['rma_writes'] >= 220 and d['stats']['server']['ctrl_sent'] > 0" \
 	bw -n 200 -s 64K --call frags --verify
 says "path: device rxe_a port 1, GID 1 ::ffff:10.77.0.1 (RoCE v2), MTU 4096" run.out
+says " Gb/s, 1 rail, 10.77.0.1:" run.out
 says "Path: epoch 0, 0 recoveries" run.out
+measure "$path and d['path']['rails'] == 3 and isinstance(d['path']['waits'], list)" \
+	bw -n 100 -s 64K --rails 3
 measure "$path and d['lat_us']['samples'] > 0" lat -n 200 --poll
 
 measure "$path and d['call'] == 'raw-write' and d['provider'] == 'verbs' and

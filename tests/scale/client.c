@@ -90,11 +90,21 @@ static void memory_check(struct client *cl)
 			  (unsigned long long)cl->side.opt->memory_max);
 }
 
+/* Each has a queue pair, or they are not counted. */
+static void objects_check(struct client *cl)
+{
+	unsigned int n = cl->side.opt->objects ? side_objects("qp") : cl->nwaiting;
+
+	if (n < cl->nwaiting)
+		side_fail(&cl->side, 0, "%u queue pairs of %u streams", n, cl->nwaiting);
+}
+
 static void start_all(struct client *cl, int64_t began)
 {
 	printf("client: %u streams open after %.1f s\n", cl->nwaiting,
 	       (double)(now_ns() - began) / 1e9);
 	memory_check(cl);
+	objects_check(cl);
 	fflush(stdout);
 	cl->started = true;
 	for (unsigned int i = 0; i < cl->nwaiting && !cl->side.wrong; i++)

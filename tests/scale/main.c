@@ -29,6 +29,8 @@ static const char help_text[] =
 	"  -l, --listen ADDRESS of the server (default 127.0.0.1:0)\n"
 	"  -H, --host NS        network namespace of the server\n"
 	"  -M, --memory BYTES   crowd: wrong if a stream, before its traffic, has more of the library's\n"
+	"  -O, --objects        crowd: wrong if queue pairs are left when all streams are closed, or more\n"
+	"                       registrations than the shared queues keep\n"
 	"  -s, --seed N         seed of everything random (or NMT_SEED; default: the time)\n"
 	"  -h, --help           this text\n"
 	"  -V, --version        version of the library\n"
@@ -41,6 +43,7 @@ static const struct option long_options[] = {
 	{ "soak", required_argument, NULL, 'k' },    { "seed", required_argument, NULL, 's' },
 	{ "provider", required_argument, NULL, 'p' }, { "listen", required_argument, NULL, 'l' },
 	{ "host", required_argument, NULL, 'H' },     { "memory", required_argument, NULL, 'M' },
+	{ "objects", no_argument, NULL, 'O' },
 	{ "help", no_argument, NULL, 'h' },          { "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -104,6 +107,9 @@ static void parse_one(struct options *opt, unsigned int *soak, int c)
 	case 'M':
 		opt->memory_max = number(optarg, UINT32_MAX);
 		break;
+	case 'O':
+		opt->objects = true;
+		break;
 	case 's':
 		opt->seed = number(optarg, UINT64_MAX);
 		break;
@@ -124,7 +130,7 @@ static void parse(struct options *opt, unsigned int *soak, int argc, char **argv
 	int c;
 
 	opt->seed = seed && *seed ? number(seed, UINT64_MAX) : (uint64_t)now_ns();
-	while ((c = getopt_long(argc, argv, "p:m:n:Sd:l:H:M:s:hV", long_options, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "p:m:n:Sd:l:H:M:Os:hV", long_options, NULL)) != -1)
 		parse_one(opt, soak, c);
 	if (optind < argc)
 		usage("unexpected argument: ", argv[optind]);

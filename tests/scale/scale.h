@@ -27,6 +27,7 @@ struct options {
 	bool records, storm;
 	unsigned int streams; /* open at the same time */
 	unsigned int seconds; /* storm: how long new streams are opened */
+	bool objects;         /* crowd: queue pairs and registrations are counted */
 	uint64_t memory_max;  /* crowd: bytes of library memory of an idle stream; 0: any */
 	uint64_t seed;
 };
@@ -83,6 +84,7 @@ struct side {
 	unsigned int open;     /* connections that are not closed */
 	uint64_t finished, odd, bytes, wrong;
 	int fds;               /* open before */
+	unsigned int regs;     /* registrations before, with opt->objects */
 	int (*on_event)(struct side *side, const struct nmt_event *ev);
 };
 
@@ -94,6 +96,8 @@ int side_turn(struct side *side, int64_t timeout);
 void side_fail(struct side *side, uint64_t id, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 struct nmt_stream_attr side_attr(const struct side *side);
+/* How many objects of a KIND ("qp", "mr") the kernel knows of this process, by the program rdma. */
+unsigned int side_objects(const char *kind);
 /* Time is over: say of the streams that are open what they wait for. */
 void side_stuck(struct side *side);
 int64_t now_ns(void);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The model: what a side must have seen of a stream, given its plan; and setting a side up. */
 #include <stdarg.h>
+#include <stdio.h>
 #include <dirent.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "scale.h"
 
@@ -163,6 +165,22 @@ static int open_fds(void)
 	return n;
 }
 
+unsigned int side_objects(const char *kind)
+{
+	unsigned int n = 0;
+	char cmd[64];
+	FILE *f;
+	int c;
+
+	snprintf(cmd, sizeof(cmd), "rdma res show %s pid %d", kind, (int)getpid());
+	f = popen(cmd, "re");
+	while (f && (c = fgetc(f)) != EOF)
+		n += c == '\n';
+	if (f)
+		pclose(f);
+	return n;
+}
+
 /* What libraries below open once they keep open. */
 static int warm_up(const struct options *opt)
 {
@@ -192,6 +210,7 @@ int side_open(struct side *side, const struct options *opt, bool client, unsigne
 	ret = nmt_ctx_open(NULL, &side->ctx);
 	if (!ret)
 		ret = nmt_domain_open(side->ctx, opt->provider, &attr, &side->dom);
+	side->regs = !ret && opt->objects ? side_objects("mr") : 0;
 	if (!ret)
 		ret = nmt_mr_alloc(side->ctx, NMT_MEM_HOST, (size_t)slots * CHUNK,
 				   NMT_ACCESS_SEND, &side->slots);
@@ -213,6 +232,29 @@ static int left_over(struct side *side, const char *what, uint64_t n)
 	return -EBUSY;
 }
 
+#define KEPT 16u /* registrations of a domain's own: shared queues, memory that is sent from */
+
+/* The domain is open yet; a queue pair lives on for a moment, until what it had has come back. */
+static int objects_left(struct side *side)
+{
+	int64_t until = now_ns() + 5 * SEC;
+	unsigned int qps = 1, regs;
+	int ret = 0;
+
+	while (!ret && qps && now_ns() < until) {
+		ret = side_turn(side, 50 * MS);
+		qps = side_objects("qp");
+	}
+	regs = side_objects("mr");
+	printf("%s: %u registrations before, %u behind\n", side->client ? "client" : "server",
+	       side->regs, regs);
+	if (!ret)
+		ret = left_over(side, "queue pairs", qps);
+	if (!ret && regs > side->regs + KEPT)
+		ret = left_over(side, "registrations", regs - side->regs);
+	return ret;
+}
+
 int side_close(struct side *side)
 {
 	struct nmt_stats st = NMT_STATS_INIT;
@@ -224,6 +266,8 @@ int side_close(struct side *side)
 		ret = left_over(side, "bytes of pool memory in use", st.pool_held);
 	if (!ret)
 		ret = left_over(side, "reserved bytes of pool memory", st.pool_reserved);
+	if (!ret && side->opt->objects)
+		ret = objects_left(side);
 	nmt_domain_close(side->dom);
 	ret = nmt_mr_close(side->slots) ?: ret;
 	ret = nmt_ctx_close(side->ctx) ?: ret;

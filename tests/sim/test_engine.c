@@ -64,6 +64,80 @@ static void test_never_back(void **state)
 	run("sim@3.negotiated.pool.host", "sim/tiny", t_never_back, 2);
 }
 
+#define NEVER_BYTES (64u * KIB)
+
+static struct sim_knobs never;
+static bool never_lost; /* in this run */
+
+/* What arrives is a beginning of what was sent. */
+static void take_beginning(struct env *env, struct end *e, uint64_t *got)
+{
+	char buf[3000];
+	ssize_t n = nmt_recv(e->s, buf, sizeof(buf), 0);
+
+	if (n > 0 && pattern_check(1, *got, buf, (size_t)n) >= 0)
+		failf(env, "wrong bytes at %llu", (unsigned long long)*got);
+	*got += n > 0 ? (uint64_t)n : 0;
+}
+
+/* Both ends hear of it in time, and lent memory comes back; or all had arrived before. */
+static void t_never_back_from(struct env *env)
+{
+	struct nmt_frag frag = { .len = NEVER_BYTES };
+	uint64_t got[2] = { 0 };
+	struct sim_counts counts;
+	struct pair_opt opt;
+	int64_t start;
+	struct pair p;
+
+	pair_defaults(env, &opt);
+	opt.c.recovery_timeout = opt.s.recovery_timeout = 50 * MS;
+	pair_open_opt(env, &p, &opt);
+	frag.mr = env_mr(env, NEVER_BYTES, NMT_ACCESS_ALL);
+	mr_pattern(frag.mr, 0, 1, 0, NEVER_BYTES);
+	sim_set(&never);
+	assert_ok(env, nmt_send_mr(p.c->s, &frag, 1, 0, 1));
+	assert_ok(env, nmt_send_mr(p.s->s, &frag, 1, 0, 1));
+	start = now_ns();
+	do {
+		take_beginning(env, p.c, &got[0]);
+		take_beginning(env, p.s, &got[1]);
+		env_spin(env, 1);
+		assert_true(now_ns() - start < 5 * SEC);
+		sim_read(&counts);
+		never_lost = counts.losses > 0;
+	} while (never_lost ? !(p.c->error && p.s->error) :
+			      got[0] < NEVER_BYTES || got[1] < NEVER_BYTES);
+	assert_int_equal(never_lost ? 0 : p.c->error | p.s->error, 0);
+	end_abort(p.c);
+	end_abort(p.s);
+	wait_for(env, p.c->closed && p.s->closed);
+	assert_ok(env, env_mr_close(env, frag.mr));
+}
+
+/* A path that stays away from delivery 1, 2, 3, ... on. */
+static void test_never_back_from(void **state)
+{
+	static const char *const spec[] = { "sim", "sim/tiny", "sim/mixed" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(spec); i++) {
+		uint64_t at = 0;
+
+		do {
+			at++;
+			never = (struct sim_knobs){ .seed = at, .lose_at = at, .deaf = true,
+						    .lose_after = at % 2,
+						    .heard = (uint32_t)(at / 2 % 3) };
+			run(i % 2 ? "sim@3.negotiated.pool.host" : "sim.negotiated.pool.host",
+			    spec[i], t_never_back_from, at);
+		} while (never_lost);
+		print_message("%s: lost for good at each of %llu deliveries\n", spec[i],
+			      (unsigned long long)at - 1);
+		assert_true(at > 4);
+	}
+}
+
 /* ---- memory that cannot be registered ---- */
 
 static void t_flows(struct env *env)
@@ -435,6 +509,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_never_back),
+		cmocka_unit_test(test_never_back_from),
 		cmocka_unit_test(test_scarce),
 		cmocka_unit_test(test_auto),
 		cmocka_unit_test(test_auto_never),

@@ -106,7 +106,7 @@ static void test_chains(void **state)
 	mem_free(&mb);
 }
 
-/* A burst many times as long as a chain: a doorbell for 16, a completion for 32. */
+/* A burst many times as long as a chain: a doorbell for a chain, a completion for 32. */
 static void test_burst(void **state)
 {
 	struct nmti_rma_ep_attr attr = rig_attr(&x, NULL);

@@ -161,6 +161,21 @@ static bool logged(const struct host *h, const char *text)
 	return strstr(h->log, text);
 }
 
+/* "rxe_HOST" CABLE WHAT is in its log. */
+static bool device_logged(const struct host *h, char cable, const char *what)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "rxe_%s%c: %s", h->name, cable, what);
+	return logged(h, text);
+}
+
+static void logs_clear(void)
+{
+	a.log_len = b.log_len = 0;
+	a.log[0] = b.log[0] = '\0';
+}
+
 static void stream_open(int64_t recovery)
 {
 	struct nmt_stream_attr attr = NMT_STREAM_ATTR_INIT;
@@ -177,13 +192,9 @@ static void stream_open(int64_t recovery)
 	assert_int_equal(nmt_connect(a.dom, addr, &attr, &a.s), 0);
 	UNTIL(RIG_LIMIT, a.open && b.open);
 	go_on(ROUND);
-	for (int i = 0; i < 2; i++) { /* both cables are used, each by a rail */
-		const struct host *h = i ? &b : &a;
-
-		assert_true(logged(h, i ? "rxe_b0: rail" : "rxe_a0: rail"));
-		assert_true(logged(h, i ? "rxe_b1: rail" : "rxe_a1: rail"));
-	}
-	a.log_len = b.log_len = 0;
+	for (char cable = '0'; cable < '2'; cable++) /* both are used, each by a rail */
+		assert_true(device_logged(&a, cable, "rail") && device_logged(&b, cable, "rail"));
+	logs_clear();
 }
 
 static void stream_close(void)
@@ -198,9 +209,10 @@ static void stream_close(void)
 
 /* ---- one cable ---- */
 
-/* Lose something by COMMAND while bytes are under way; the stream goes on over cable 0. */
-static void lose(const char *command, int64_t limit, const char *what)
+/* Lose something by COMMAND while bytes are under way; the stream goes on over cable LEFT. */
+static void lose(const char *command, int64_t limit, const char *what, char left)
 {
+	char gone = left == '0' ? '1' : '0';
 	int64_t begin;
 
 	a.limit += 64 * ROUND; /* far more than can be sent meanwhile */
@@ -215,16 +227,17 @@ static void lose(const char *command, int64_t limit, const char *what)
 	a.limit = a.sent;
 	b.limit = b.sent;
 	go_on(ROUND);
-	assert_true(logged(&a, "rxe_a0: rail 0") && logged(&a, "rxe_a0: rail 1"));
-	assert_true(logged(&b, "rxe_b0: rail 0") && logged(&b, "rxe_b0: rail 1"));
-	assert_false(logged(&a, "rxe_a1: rail 0, epoch") || logged(&a, "rxe_a1: rail 1, epoch"));
+	assert_true(device_logged(&a, left, "rail 0") && device_logged(&a, left, "rail 1"));
+	assert_true(device_logged(&b, left, "rail 0") && device_logged(&b, left, "rail 1"));
+	assert_false(device_logged(&a, gone, "rail 0, epoch") ||
+		     device_logged(&a, gone, "rail 1, epoch"));
 }
 
 static void test_link(void **state)
 {
 	(void)state;
 	stream_open(0);
-	lose("ip -n b link set veth_b1 down", 5 * SEC, "link down");
+	lose("ip -n b link set veth_b1 down", 5 * SEC, "link down", '0');
 	cable_in("1");
 	stream_close();
 }
@@ -236,7 +249,7 @@ static void test_silent(void **state)
 	stream_open(0);
 	lose("ip netns exec a tc qdisc add dev veth_a1 root netem loss 100% && "
 	     "ip netns exec b tc qdisc add dev veth_b1 root netem loss 100%", 10 * SEC,
-	     "packets vanish");
+	     "packets vanish", '0');
 	assert_int_equal(rig_shell("ip netns exec a tc qdisc del dev veth_a1 root; "
 				   "ip netns exec b tc qdisc del dev veth_b1 root"), 0);
 	stream_close();
@@ -270,10 +283,26 @@ static void test_removed(void **state)
 {
 	(void)state;
 	stream_open(0);
-	lose("rdma link delete rxe_a1 &", 5 * SEC, "adapter removed");
+	lose("rdma link delete rxe_a1 &", 5 * SEC, "adapter removed", '0');
 	assert_true(logged(&a, "the adapter is gone"));
 	stream_close();
 	assert_int_equal(rig_shell("ip netns exec a rdma link add rxe_a1 type rxe netdev veth_a1"), 0);
+	sleep(1); /* its GIDs come a moment later */
+}
+
+/* A cable that came back is there for the stream that left it, once it loses the other one. */
+static void test_back(void **state)
+{
+	(void)state;
+	stream_open(0);
+	lose("ip -n b link set veth_b1 down", 5 * SEC, "link down", '0');
+	cable_in("1");
+	UNTIL(RIG_LIMIT, device_logged(&a, '1', "the port is up") &&
+	      device_logged(&b, '1', "the port is up"));
+	logs_clear();
+	lose("rdma link delete rxe_a0 &", 5 * SEC, "the other adapter removed", '1');
+	stream_close();
+	assert_int_equal(rig_shell("ip netns exec a rdma link add rxe_a0 type rxe netdev veth_a0"), 0);
 	sleep(1); /* its GIDs come a moment later */
 }
 
@@ -283,6 +312,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_link),
 		cmocka_unit_test(test_silent),
 		cmocka_unit_test(test_removed),
+		cmocka_unit_test(test_back),
 		cmocka_unit_test(test_both),
 	};
 
