@@ -79,8 +79,6 @@ const char *nmti_ofi_refusal(const struct fi_info *info)
 		return "neither FI_EP_MSG nor FI_EP_RDM";
 	if (!(info->caps & FI_RMA))
 		return "no writes to remote memory (FI_RMA)";
-	if (info->domain_attr->cq_data_size < sizeof(uint64_t))
-		return "completion data of less than 8 bytes (cq_data_size)";
 	if (info->domain_attr->mr_mode & FI_MR_RAW)
 		return "raw keys (FI_MR_RAW)";
 	if (info->ep_attr->type == FI_EP_MSG && info->domain_attr->mr_mode & FI_MR_ENDPOINT)
@@ -117,7 +115,6 @@ static struct fi_info *hints_for(enum fi_ep_type type, bool virt)
 	h->ep_attr->type = type;
 	h->domain_attr->threading = FI_THREAD_DOMAIN;
 	h->domain_attr->resource_mgmt = FI_RM_ENABLED;
-	h->domain_attr->cq_data_size = sizeof(uint64_t);
 	h->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_ALLOCATED | FI_MR_PROV_KEY |
 				  (virt ? FI_MR_VIRT_ADDR : 0) |
 				  (type == FI_EP_RDM ? FI_MR_ENDPOINT : 0);

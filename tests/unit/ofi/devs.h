@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -23,7 +24,10 @@ struct side {
 	struct nmti_rma_dev *dev;
 	struct nmti_rma_ep *ep;
 	unsigned int seen; /* bits by enum nmti_rma_event */
+	uint32_t imms;     /* how many IMM */
+	uint32_t imm, len; /* of the last one */
 	int status;        /* of FAILED */
+	char text[256];
 	char logged[4096];
 };
 
@@ -62,8 +66,14 @@ static inline void side_poll(struct side *s)
 
 	for (int i = 0; i < n; i++) {
 		s->seen |= 1u << wc[i].event;
-		if (wc[i].event == NMTI_RMA_FAILED)
+		if (wc[i].event == NMTI_RMA_IMM) {
+			s->imms++;
+			s->imm = wc[i].imm;
+			s->len = wc[i].len;
+		} else if (wc[i].event == NMTI_RMA_FAILED) {
 			s->status = wc[i].status;
+			snprintf(s->text, sizeof(s->text), "%s", wc[i].text);
+		}
 	}
 }
 
@@ -116,6 +126,41 @@ static inline void side_leave(struct side *s)
 {
 	nmti_ofi_ops.destroy(s->ep);
 	side_close(s);
+}
+
+/* ---- writes ---- */
+
+#define MEMORY 65536u
+
+struct memory {
+	struct nmt_mr *mr;
+	struct nmti_rma_reg reg;
+};
+
+static inline uint8_t *memory_new(struct side *s, bool remote, struct memory *m)
+{
+	const char *why;
+
+	assert_int_equal(nmt_mr_alloc(s->ctx, NMT_MEM_HOST, MEMORY, NMT_ACCESS_ALL, &m->mr), 0);
+	assert_int_equal(nmti_ofi_ops.reg(s->dev, m->mr, 0, MEMORY, remote, &m->reg, &why), 0);
+	return nmt_mr_addr(m->mr);
+}
+
+static inline void memory_free(struct side *s, struct memory *m)
+{
+	nmti_ofi_ops.dereg(s->dev, &m->reg);
+	assert_int_equal(nmt_mr_close(m->mr), 0);
+}
+
+static inline void write_one(struct nmti_rma_ep *ep, const struct memory *from,
+			     const struct memory *to, uint32_t len)
+{
+	struct nmti_rma_local local = { .addr = nmt_mr_addr(from->mr), .reg = &from->reg,
+					.len = len };
+	uint64_t number;
+
+	assert_int_equal(nmti_ofi_ops.write(ep, &local, to->reg.base, to->reg.key, 1,
+					    NMTI_RMA_SIGNAL, &number), 0);
 }
 
 #endif

@@ -33,9 +33,6 @@ static void t_lacks(void **state)
 	info->caps = FI_MSG;
 	check(info, "FI_RMA");
 	info = good();
-	info->domain_attr->cq_data_size = 4;
-	check(info, "cq_data_size");
-	info = good();
 	info->domain_attr->mr_mode = FI_MR_RAW;
 	check(info, "FI_MR_RAW");
 	info = good();
@@ -131,6 +128,9 @@ static void t_names_of_wrong_length(void **state)
 		}
 		addr = s.dev->name;
 		addr.type ^= OFI_TYPE_MSG ^ OFI_TYPE_RDM;
+		assert_int_equal(connect_to(&s, &addr), -EADDRNOTAVAIL);
+		addr = s.dev->name;
+		addr.notes = true;
 		assert_int_equal(connect_to(&s, &addr), -EADDRNOTAVAIL);
 		addr = s.dev->name;
 		addr.prov[0] ^= 1;
