@@ -27,6 +27,7 @@ struct side {
 	uint32_t imms;     /* how many IMM */
 	uint32_t imm, len; /* of the last one */
 	int status;        /* of FAILED */
+	struct nmti_rma_ep *failed;
 	char text[256];
 	char logged[4096];
 };
@@ -62,8 +63,11 @@ static inline void side_close(struct side *s)
 static inline void side_poll(struct side *s)
 {
 	struct nmti_rma_wc wc[16];
-	int n = nmti_ofi_ops.poll(s->dev, wc, ARRAY_LEN(wc));
+	int n;
 
+	if (s->dev->eq)
+		nmti_ofi_eq_read(s->dev);
+	n = nmti_ofi_ops.poll(s->dev, wc, ARRAY_LEN(wc));
 	for (int i = 0; i < n; i++) {
 		s->seen |= 1u << wc[i].event;
 		if (wc[i].event == NMTI_RMA_IMM) {
@@ -72,6 +76,7 @@ static inline void side_poll(struct side *s)
 			s->len = wc[i].len;
 		} else if (wc[i].event == NMTI_RMA_FAILED) {
 			s->status = wc[i].status;
+			s->failed = wc[i].ep;
 			snprintf(s->text, sizeof(s->text), "%s", wc[i].text);
 		}
 	}
@@ -105,21 +110,30 @@ static inline struct nmti_rma_ep_attr side_attr(const uint8_t token[NMTI_RMA_TOK
 
 static const uint8_t side_token[NMTI_RMA_TOKEN] = { 7, 1, 4 };
 
+/* An endpoint of A connected to one of B. */
+static inline void sides_connect(struct side *a, struct side *b,
+				 const struct nmti_rma_ep_attr *of_a,
+				 const struct nmti_rma_ep_attr *of_b)
+{
+	uint8_t blob[NMTI_RMA_BLOB_MAX];
+	int len = nmti_ofi_ops.address(b->dev, blob, sizeof(blob));
+
+	assert_true(len > 0);
+	a->seen = b->seen = 0;
+	assert_int_equal(nmti_ofi_ops.expect(b->dev, of_b, &b->ep), 0);
+	assert_int_equal(nmti_ofi_ops.connect(a->dev, of_a, blob, (uint32_t)len, &a->ep), 0);
+	assert_true(sides_until(a, b, NMTI_RMA_CONNECTED, 5000 * MS));
+	assert_true(sides_until(b, a, NMTI_RMA_CONNECTED, 5000 * MS));
+}
+
 /* A device each, and an endpoint of A connected to one of B. */
 static inline void sides_join(struct side *a, struct side *b, const char *spec)
 {
 	struct nmti_rma_ep_attr attr = side_attr(side_token);
-	uint8_t blob[NMTI_RMA_BLOB_MAX];
-	int len;
 
 	side_open(a, spec);
 	side_open(b, spec);
-	len = nmti_ofi_ops.address(b->dev, blob, sizeof(blob));
-	assert_true(len > 0);
-	assert_int_equal(nmti_ofi_ops.expect(b->dev, &attr, &b->ep), 0);
-	assert_int_equal(nmti_ofi_ops.connect(a->dev, &attr, blob, (uint32_t)len, &a->ep), 0);
-	assert_true(sides_until(a, b, NMTI_RMA_CONNECTED, 5000 * MS));
-	assert_true(sides_until(b, a, NMTI_RMA_CONNECTED, 5000 * MS));
+	sides_connect(a, b, &attr, &attr);
 }
 
 static inline void side_leave(struct side *s)

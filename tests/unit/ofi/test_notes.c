@@ -33,11 +33,11 @@ static void check_one(struct rig *r, uint32_t len)
 	memset(r->put, (int)len + 1, len);
 	r->a.seen = r->b.seen = 0;
 	write_one(r->a.ep, &r->from, &r->to, len);
-	assert_true(sides_until(&r->b, &r->a, NMTI_RMA_IMM, 1000 * MS));
+	assert_true(sides_until(&r->b, &r->a, NMTI_RMA_IMM, 5000 * MS));
 	assert_int_equal(r->b.imm & ~NMTI_RMA_IMM_EPOCH, 1);
 	assert_int_equal(r->b.len, len);
 	assert_memory_equal(r->put, r->got, len);
-	assert_true(sides_until(&r->a, &r->b, NMTI_RMA_WRITTEN, 1000 * MS));
+	assert_true(sides_until(&r->a, &r->b, NMTI_RMA_WRITTEN, 5000 * MS));
 }
 
 static void t_told_with_the_bytes(void **state)
@@ -66,7 +66,7 @@ static void t_full_queue(void **state)
 			write_one(r.a.ep, &r.from, &r.to, n);
 		while (r.b.imms < r.a.ep->depth) {
 			r.b.seen = 0;
-			assert_true(sides_until(&r.b, &r.a, NMTI_RMA_IMM, 1000 * MS));
+			assert_true(sides_until(&r.b, &r.a, NMTI_RMA_IMM, 5000 * MS));
 		}
 		r.b.seen = 0;
 		assert_false(sides_until(&r.b, &r.a, NMTI_RMA_IMM, 20 * MS));
@@ -84,7 +84,7 @@ static void t_not_told_before(void **state)
 	write_one(r.a.ep, &r.from, &r.to, 100);
 	assert_false(sides_until(&r.b, NULL, NMTI_RMA_IMM, 30 * MS));
 	assert_false(side_saw(&r.a, NMTI_RMA_WRITTEN));
-	assert_true(sides_until(&r.b, &r.a, NMTI_RMA_IMM, 1000 * MS));
+	assert_true(sides_until(&r.b, &r.a, NMTI_RMA_IMM, 5000 * MS));
 	rig_close(&r);
 }
 
@@ -100,8 +100,8 @@ static void t_fenced_before_it_is_told(void **state)
 		assert_false(sides_until(&r.b, NULL, NMTI_RMA_IMM, 30 * MS));
 		nmti_ofi_ops.fence(r.a.ep);
 		nmti_ofi_ops.fence(r.b.ep);
-		assert_true(sides_until(&r.a, &r.b, NMTI_RMA_DRAINED, 2000 * MS));
-		assert_true(sides_until(&r.b, &r.a, NMTI_RMA_DRAINED, 2000 * MS));
+		assert_true(sides_until(&r.a, &r.b, NMTI_RMA_DRAINED, 5000 * MS));
+		assert_true(sides_until(&r.b, &r.a, NMTI_RMA_DRAINED, 5000 * MS));
 		assert_false(side_saw(&r.a, NMTI_RMA_WRITTEN));
 		assert_false(side_saw(&r.b, NMTI_RMA_IMM));
 		rig_close(&r);

@@ -29,33 +29,9 @@ static void t_takes_no_turn_of_the_sender(void **state)
 	side_leave(&b);
 }
 
-/* The provider's own word of it is in the log, and it costs the path. */
-static void t_key_that_nobody_gave(void **state)
-{
-	struct memory from, to;
-	struct side a, b;
-
-	(void)state;
-	sides_join(&a, &b, "ofi/tcp:msg:lo");
-	memory_new(&a, false, &from);
-	memory_new(&b, true, &to);
-	to.reg.key ^= 0x5a5a;
-	write_one(a.ep, &from, &to, 100);
-	assert_true(sides_until(&a, &b, NMTI_RMA_FAILED, 1000 * MS));
-	assert_true(a.status < 0);
-	assert_false(side_saw(&b, NMTI_RMA_IMM));
-	assert_non_null(strstr(a.logged, "tcp rail 0: "));
-	to.reg.key ^= 0x5a5a;
-	memory_free(&a, &from);
-	memory_free(&b, &to);
-	side_leave(&a);
-	side_leave(&b);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(t_key_that_nobody_gave),
 		cmocka_unit_test(t_takes_no_turn_of_the_sender),
 	};
 
