@@ -43,7 +43,13 @@
 	(NMTI_RMA_CAPS | NMT_CAP_PLACEMENT | NMT_CAP_ZEROCOPY | NMT_CAP_RAILS | NMT_CAP_RESUME |   \
 	 NMT_CAP_REMOTE_FLUSH)
 
+#ifdef FI_MR_DMABUF /* headers of 1.20 or later; the library is not older (ofi_lib.c) */
+#define OFI_API FI_VERSION(1, 20)
+#define OFI_DMABUF true
+#else
 #define OFI_API FI_VERSION(1, 17)
+#define OFI_DMABUF false
+#endif
 #define OFI_BATCH 64      /* completions that one poll tells */
 #define OFI_MSG_MAX 256u  /* bytes of a message of the engine */
 #define OFI_MSG_OUT 16u   /* messages in flight where they cannot be injected */
@@ -101,6 +107,7 @@ struct ofi_recv {
 struct ofi_reg {
 	struct fid_mr *mr; /* NULL: the provider needs none */
 	void *desc;
+	uint64_t local;    /* what this end calls its byte 0, where the CPU has no address of it */
 };
 
 /* An address of a peer on a shared endpoint. */

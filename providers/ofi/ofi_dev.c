@@ -63,6 +63,12 @@ static uint64_t level_of(const struct fi_info *info)
 							     FI_TRANSMIT_COMPLETE;
 }
 
+/* cxi says 8 and takes none with writes, unless FI_CXI_ENABLE_WRITEDATA says so (libfabric 2.6). */
+static size_t data_of(const struct fi_info *info)
+{
+	return strcmp(info->fabric_attr->prov_name, "cxi") ? info->domain_attr->cq_data_size : 0;
+}
+
 static uint32_t smaller(uint64_t a, uint64_t b)
 {
 	return (uint32_t)(a < b ? a : b);
@@ -180,8 +186,8 @@ int nmti_ofi_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_li
 	} else {
 		dev->info = dev->found.info;
 		dev->rdm = dev->found.type == OFI_TYPE_RDM;
-		dev->notes = smaller(dev->info->domain_attr->cq_data_size,
-				     (uint64_t)dev->opt.cq_data) < sizeof(uint64_t);
+		dev->notes = smaller(data_of(dev->info), (uint64_t)dev->opt.cq_data) <
+			     sizeof(uint64_t);
 		dev->tracked = dev->heads = dev->rdm || dev->notes;
 		dev->level = level_of(dev->info);
 		rc = set_up(dev);

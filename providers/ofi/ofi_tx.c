@@ -213,6 +213,7 @@ static void fill_empty(struct nmti_rma_ep *ep, struct ofi_req *r)
 int nmti_ofi_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, uint64_t remote,
 		   uint64_t key, uint32_t imm, uint32_t flags, uint64_t *number)
 {
+	const struct ofi_reg *own;
 	struct ofi_req *r;
 	int rc = room(ep);
 
@@ -221,9 +222,11 @@ int nmti_ofi_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, ui
 	r = next(ep, OFI_WRITE);
 	r->data = ofi_data_pack(ep->peer_id, imm, from->len);
 	if (from->len) {
-		r->addr = from->addr;
+		own = from->reg ? from->reg->handle : NULL;
+		r->addr = from->addr || !own ? from->addr :
+					       (const void *)(uintptr_t)(own->local + from->offset);
 		r->len = from->len;
-		r->desc = from->reg ? ((struct ofi_reg *)from->reg->handle)->desc : NULL;
+		r->desc = own ? own->desc : NULL;
 		r->inject = flags & NMTI_RMA_INLINE;
 		r->remote = remote;
 		r->key = key;
