@@ -11,7 +11,8 @@
  * ofi_mr.c    registrations
  * ofi_ep.c    life of an endpoint: numbers, receives, fence, destroy
  * ofi_cm.c    set-up of connected endpoints (FI_EP_MSG)
- * ofi_rdm.c   set-up over a shared endpoint (FI_EP_RDM), and its messages
+ * ofi_rdm.c   set-up over a shared endpoint (FI_EP_RDM)
+ * ofi_msg.c   heads of messages, and notifications by message
  * ofi_tx.c    posting: chains, signalling, what the provider does not take now
  * ofi_cq.c    completions, errors in words, sleep
  * ofi_wire.c  what travels
@@ -42,10 +43,15 @@
 	(NMTI_RMA_CAPS | NMT_CAP_PLACEMENT | NMT_CAP_ZEROCOPY | NMT_CAP_RAILS | NMT_CAP_RESUME |   \
 	 NMT_CAP_REMOTE_FLUSH)
 
+#ifdef FI_MR_DMABUF /* headers of 1.20 or later; the library is not older (ofi_lib.c) */
+#define OFI_API FI_VERSION(1, 20)
+#define OFI_DMABUF true
+#else
 #define OFI_API FI_VERSION(1, 17)
+#define OFI_DMABUF false
+#endif
 #define OFI_BATCH 64      /* completions that one poll tells */
 #define OFI_MSG_MAX 256u  /* bytes of a message of the engine */
-#define OFI_MSG_HEAD 8u   /* before it on a shared endpoint */
 #define OFI_MSG_OUT 16u   /* messages in flight where they cannot be injected */
 #define OFI_CHAIN 16u     /* requests that wait for one doorbell */
 #define OFI_SCRATCH 8u
@@ -57,6 +63,7 @@
 struct ofi_opt {
 	uint8_t type; /* OFI_TYPE_*; 0: not set */
 	int inline_max, send_depth, recv_depth;
+	int cq_data;         /* bytes of completion data used, at most */
 	int poll_us;         /* between looks at a device that cannot wake the domain; idle, 20 times as long */
 	int connect_timeout; /* ms */
 };
@@ -89,6 +96,7 @@ struct ofi_req {
 	uint32_t len;
 	uint8_t op;        /* enum ofi_op */
 	bool signal, inject, done;
+	struct ofi_req *next; /* on ep->notes */
 };
 
 struct ofi_recv {
@@ -99,6 +107,7 @@ struct ofi_recv {
 struct ofi_reg {
 	struct fid_mr *mr; /* NULL: the provider needs none */
 	void *desc;
+	uint64_t local;    /* what this end calls its byte 0, where the CPU has no address of it */
 };
 
 /* An address of a peer on a shared endpoint. */
@@ -151,6 +160,12 @@ struct nmti_rma_ep {
 	struct ofi_req *reqs;
 	uint64_t *doorbells;
 
+	/* With dev->notes: writes that became a NOTE which the provider has not taken; a slot a request. */
+	struct ofi_req *notes, **notes_end;
+	uint8_t *note_bytes;
+	bool note_lost; /* a NOTE was not sent: what is complete says nothing of what the peer knows */
+	struct fid_mr *note_mr;
+
 	/* The peer, once it is known. */
 	struct ofi_peer *peer;
 	fi_addr_t to;
@@ -189,6 +204,8 @@ struct nmti_rma_dev {
 	struct nmti_rma_limits limits;
 	bool rdm;
 	bool tracked; /* every request tells its completion: they may come in any order */
+	bool notes;   /* completion data is too small: a NOTE follows each write */
+	bool heads;   /* messages have one (struct ofi_head) */
 	bool sleeps;  /* its queues have descriptors */
 	uint64_t level; /* FI_*_COMPLETE: what says that bytes are safe with the peer */
 	struct fid_fabric *fabric;
@@ -314,6 +331,16 @@ static inline struct nmti_rma_ep *ofi_ep_of(const struct nmti_rma_dev *dev, uint
 {
 	return id < dev->nids ? dev->ids[id] : NULL;
 }
+/* Request NUMBER is complete; what counts are those without a gap behind them. */
+static inline void ofi_count_done(struct nmti_rma_ep *ep, uint64_t number)
+{
+	if (ep->dev->tracked)
+		ep->reqs[number & ep->mask].done = true;
+	else
+		ep->done = number;
+	while (ep->done != ep->posted && ep->reqs[(ep->done + 1) & ep->mask].done)
+		ep->reqs[++ep->done & ep->mask].done = false;
+}
 
 /* ofi_cm.c */
 int nmti_ofi_connect(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr,
@@ -332,10 +359,27 @@ void nmti_ofi_rdm_leave(struct nmti_rma_ep *ep); /* it needs its peer's address 
 void nmti_ofi_rdm_unheard(struct nmti_rma_ep *ep);
 void nmti_ofi_rdm_refused(struct nmti_rma_ep *ep); /* its peer takes nothing now */
 void nmti_ofi_rdm_bye(struct nmti_rma_ep *ep);
-/* LEN bytes came in: those of a message for *EP, from *BYTES on; NULL: it was set-up, or nobody's. */
-void nmti_ofi_rdm_message(struct nmti_rma_dev *dev, const uint8_t **bytes, uint32_t *len,
-			  struct nmti_rma_ep **ep);
-void nmti_ofi_rdm_head(const struct nmti_rma_ep *ep, uint8_t head[OFI_MSG_HEAD]);
+void nmti_ofi_rdm_word(struct nmti_rma_dev *dev, const uint8_t *p, uint32_t len);
+
+/* ofi_msg.c */
+/* Messages of EP's begin with that; bytes of it. */
+uint32_t nmti_ofi_head(const struct nmti_rma_ep *ep, uint8_t kind, uint8_t *buf);
+/*
+ * LEN bytes came in, over the connection of *EP, or (NULL) over the shared endpoint. True: with HEAD
+ * before them, and for *EP. Else they were set-up, or nobody's.
+ */
+bool nmti_ofi_headed(struct nmti_rma_dev *dev, const uint8_t *bytes, uint32_t len,
+		     struct ofi_head *head, struct nmti_rma_ep **ep);
+struct nmti_rma_ep *nmti_ofi_addressee(struct nmti_rma_dev *dev, const uint8_t *bytes,
+				       uint32_t len);
+int nmti_ofi_notes_new(struct nmti_rma_ep *ep);
+void nmti_ofi_notes_free(struct nmti_rma_ep *ep);
+/* R, which is not under way, is a NOTE from now on. */
+void nmti_ofi_note_fill(struct ofi_req *r);
+/* R is complete, but for the NOTE that it becomes; false: it is complete. */
+bool nmti_ofi_note_follows(struct ofi_req *r);
+ssize_t nmti_ofi_notes_post(struct nmti_rma_ep *ep);
+void nmti_ofi_notes_drop(struct nmti_rma_ep *ep);
 
 /* ofi_tx.c */
 int nmti_ofi_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, uint64_t remote,
@@ -344,6 +388,7 @@ int nmti_ofi_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint32_
 		  uint64_t *number);
 int nmti_ofi_ask(struct nmti_rma_ep *ep, uint64_t *number);
 void nmti_ofi_kick(struct nmti_rma_ep *ep);
+ssize_t nmti_ofi_post(struct nmti_rma_ep *ep, struct ofi_req *r, bool more);
 void nmti_ofi_say(struct nmti_rma_ep *ep, uint32_t len); /* EP's word; not while one is under way */
 void nmti_ofi_retry(struct nmti_rma_dev *dev); /* what waits */
 void nmti_ofi_drop(struct nmti_rma_ep *ep);    /* what was not posted */

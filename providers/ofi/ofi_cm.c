@@ -133,8 +133,8 @@ int nmti_ofi_connect(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *at
 	ep->timer.fire = late;
 	*out = ep;
 	if (!nmti_ofi_addr_fit(&goal, &dev->name))
-		nmti_ofi_fail(ep, -EADDRNOTAVAIL, "the peer has %.*s, or another type of endpoint",
-			      (int)goal.plen, goal.prov);
+		nmti_ofi_fail(ep, -EADDRNOTAVAIL, "the peer has %.*s, another type of endpoint, or "
+			      "other completion data (NMT_OFI_CQ_DATA)", (int)goal.plen, goal.prov);
 	else if (dev->rdm)
 		nmti_ofi_rdm_connect(ep);
 	else

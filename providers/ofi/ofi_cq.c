@@ -25,7 +25,7 @@ static void fill(struct nmti_rma_wc *out, struct nmti_rma_ep *ep, enum nmti_rma_
 	out->event = (uint8_t)event;
 }
 
-/* Request R is complete. What is told are those without a gap behind them. */
+/* Request R is complete. */
 static int on_sent(struct ofi_req *r, bool ok, struct nmti_rma_wc *out)
 {
 	struct nmti_rma_ep *ep = r->ctx.ep;
@@ -33,13 +33,11 @@ static int on_sent(struct ofi_req *r, bool ok, struct nmti_rma_wc *out)
 
 	if (__builtin_expect(ep->peer && ep->peer->broken, 0))
 		ep->peer->broken = !ok;
-	if (ep->dev->tracked)
-		r->done = true;
-	else
-		ep->done = r->number;
-	while (ep->done != ep->posted && ep->reqs[(ep->done + 1) & ep->mask].done)
-		ep->reqs[++ep->done & ep->mask].done = false;
-	if (!ok || ep->failed || ep->orphan || ep->done == before || ep->done <= ep->own_words)
+	if (ep->dev->notes && ok && nmti_ofi_note_follows(r))
+		return 0;
+	ofi_count_done(ep, r->number);
+	if (!ok || ep->failed || ep->orphan || ep->note_lost || ep->done == before ||
+	    ep->done <= ep->own_words)
 		return 0;
 	fill(out, ep, NMTI_RMA_WRITTEN);
 	out->number = ep->done;
@@ -53,16 +51,16 @@ static bool hears(const struct nmti_rma_ep *ep)
 	       !ep->early;
 }
 
-static int on_written(struct nmti_rma_dev *dev, const struct fi_cq_data_entry *e,
-		      struct nmti_rma_wc *out)
+/* A write is in place whose completion data is DATA. */
+static int on_written(struct nmti_rma_dev *dev, uint64_t data, struct nmti_rma_wc *out)
 {
-	struct nmti_rma_ep *ep = ofi_ep_of(dev, ofi_data_id(e->data));
+	struct nmti_rma_ep *ep = ofi_ep_of(dev, ofi_data_id(data));
 
 	if (!hears(ep))
 		return 0;
 	fill(out, ep, NMTI_RMA_IMM);
-	out->imm = ofi_data_imm(e->data, ep->epoch);
-	out->len = ofi_data_len(e->data);
+	out->imm = ofi_data_imm(data, ep->epoch);
+	out->len = ofi_data_len(data);
 	return 1;
 }
 
@@ -80,19 +78,22 @@ static int on_received(struct nmti_rma_dev *dev, struct ofi_recv *r, size_t got,
 {
 	const uint8_t *bytes = bytes_of(dev, r);
 	struct nmti_rma_ep *ep = r->ctx.ep;
-	uint32_t len = (uint32_t)got;
+	uint32_t head_len = dev->heads ? OFI_MSG_HEAD : 0, len = (uint32_t)got - head_len;
 	uint8_t *copy = dev->told[dev->nused];
+	struct ofi_head head = { .kind = OFI_MESSAGE };
 
 	if (ep && ep->orphan)
 		return 0;
 	dev->used[dev->nused++] = r;
-	if (!ep)
-		nmti_ofi_rdm_message(dev, &bytes, &len, &ep);
+	if (dev->heads && !nmti_ofi_headed(dev, bytes, (uint32_t)got, &head, &ep))
+		return 0;
+	if (head.kind == OFI_NOTE)
+		return on_written(dev, head.data, out);
 	if (!hears(ep))
 		return 0;
 	fill(out, ep, NMTI_RMA_MESSAGE);
 	out->len = len < ep->msg_max ? len : ep->msg_max;
-	memcpy(copy, bytes, out->len);
+	memcpy(copy, bytes + head_len, out->len);
 	out->data = copy;
 	return 1;
 }
@@ -174,7 +175,7 @@ int nmti_ofi_post_recv(struct nmti_rma_dev *dev, struct ofi_recv *r)
 {
 	struct nmti_rma_ep *ep = r->ctx.ep;
 	void *desc = ofi_desc(ep ? ep->msg_mr : dev->msg_mr);
-	size_t len = ep ? ep->msg_max : OFI_MSG_MAX + OFI_MSG_HEAD;
+	size_t len = (ep ? ep->msg_max : OFI_MSG_MAX) + (dev->heads ? OFI_MSG_HEAD : 0);
 
 	return (int)fi_recv(ep ? ep->fid : dev->ep, (void *)(uintptr_t)bytes_of(dev, r), len, desc,
 			    FI_ADDR_UNSPEC, &r->ctx.fi);
@@ -197,6 +198,14 @@ static void repost(struct nmti_rma_dev *dev)
 	}
 }
 
+static struct nmti_rma_ep *receiver(struct nmti_rma_dev *dev, const struct ofi_ctx *ctx,
+				    uint32_t len)
+{
+	const struct ofi_recv *r = nmti_container(ctx, const struct ofi_recv, ctx);
+
+	return ctx->ep ? ctx->ep : nmti_ofi_addressee(dev, bytes_of(dev, r), len);
+}
+
 /* The endpoint that E is for, if it is not known to be connected: bytes can overtake that word. */
 static struct nmti_rma_ep *early(struct nmti_rma_dev *dev, const struct fi_cq_data_entry *e)
 {
@@ -206,7 +215,7 @@ static struct nmti_rma_ep *early(struct nmti_rma_dev *dev, const struct fi_cq_da
 	if (e->flags & FI_REMOTE_WRITE)
 		ep = ofi_ep_of(dev, ofi_data_id(e->data));
 	else
-		ep = ctx && ctx->recv ? ctx->ep : NULL;
+		ep = ctx && ctx->recv ? receiver(dev, ctx, (uint32_t)e->len) : NULL;
 	if (!ep || ep->failed || ep->orphan)
 		return NULL;
 	if (ep->state == OFI_CONNECTING && dev->eq)
@@ -222,7 +231,7 @@ static int look_at(struct nmti_rma_dev *dev, const struct fi_cq_data_entry *e,
 	struct ofi_ctx *ctx = e->op_context;
 
 	if (e->flags & FI_REMOTE_WRITE)
-		return on_written(dev, e, out);
+		return on_written(dev, e->data, out);
 	if (ctx->recv)
 		return on_received(dev, nmti_container(ctx, struct ofi_recv, ctx), e->len, out);
 	return on_sent(nmti_container(ctx, struct ofi_req, ctx), true, out);

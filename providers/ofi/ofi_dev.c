@@ -63,6 +63,12 @@ static uint64_t level_of(const struct fi_info *info)
 							     FI_TRANSMIT_COMPLETE;
 }
 
+/* cxi says 8 and takes none with writes, unless FI_CXI_ENABLE_WRITEDATA says so (libfabric 2.6). */
+static size_t data_of(const struct fi_info *info)
+{
+	return strcmp(info->fabric_attr->prov_name, "cxi") ? info->domain_attr->cq_data_size : 0;
+}
+
 static uint32_t smaller(uint64_t a, uint64_t b)
 {
 	return (uint32_t)(a < b ? a : b);
@@ -83,7 +89,8 @@ static void find_limits(struct nmti_rma_dev *dev)
 	if (dev->level != FI_DELIVERY_COMPLETE)
 		l->caps &= ~NMT_CAP_REMOTE_FLUSH;
 	l->numa = -1;
-	l->unordered = l->shared = dev->rdm;
+	l->unordered = dev->tracked;
+	l->shared = dev->rdm;
 }
 
 /* ---- open ---- */
@@ -116,6 +123,7 @@ static int set_name(struct nmti_rma_dev *dev)
 		return -FI_EINVAL;
 	dev->name.type = dev->found.type;
 	dev->name.format = (uint16_t)dev->info->addr_format;
+	dev->name.notes = dev->notes;
 	dev->name.fabric = hash(attr->name);
 	dev->name.plen = (uint8_t)len;
 	memcpy(dev->name.prov, attr->prov_name, len);
@@ -177,7 +185,10 @@ int nmti_ofi_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_li
 		nmti_log(pd->ctx, NMT_LOG_ERROR, "ofi: %s", dev->found.reason);
 	} else {
 		dev->info = dev->found.info;
-		dev->rdm = dev->tracked = dev->found.type == OFI_TYPE_RDM;
+		dev->rdm = dev->found.type == OFI_TYPE_RDM;
+		dev->notes = smaller(data_of(dev->info), (uint64_t)dev->opt.cq_data) <
+			     sizeof(uint64_t);
+		dev->tracked = dev->heads = dev->rdm || dev->notes;
 		dev->level = level_of(dev->info);
 		rc = set_up(dev);
 	}

@@ -186,18 +186,20 @@ static void id_give(struct nmti_rma_ep *ep)
 
 /* ---- make ---- */
 
-/* On a shared endpoint messages are received by the device. */
+/* On a shared endpoint messages are received by the device. A NOTE takes a receive as well. */
 static int msgs_new(struct nmti_rma_ep *ep, const struct nmti_rma_ep_attr *attr)
 {
 	struct nmti_rma_dev *dev = ep->dev;
-	size_t each = attr->ctrl_max + OFI_MSG_HEAD, len;
-	uint32_t out = dev->inject < each ? OFI_MSG_OUT : 0;
+	uint32_t least = dev->notes ? OFI_NOTE_LEN - OFI_MSG_HEAD : 0;
+	size_t each, len;
+	uint32_t out;
 
-	if (!attr->ctrl_slots)
-		return 0;
-	ep->msg_max = attr->ctrl_max;
+	ep->msg_max = attr->ctrl_max > least ? attr->ctrl_max : least;
+	each = ep->msg_max + OFI_MSG_HEAD;
+	out = attr->ctrl_slots && dev->inject < each ? OFI_MSG_OUT : 0;
 	ep->ctrl_slots = attr->ctrl_slots;
-	ep->msg_in = dev->rdm ? 0 : attr->ctrl_slots;
+	if (!dev->rdm)
+		ep->msg_in = attr->ctrl_slots + (dev->notes ? attr->run_slots : 0u);
 	len = (ep->msg_in + out) * each;
 	if (!len)
 		return 0;
@@ -273,6 +275,7 @@ static void ep_free(struct nmti_rma_ep *ep)
 	nmti_list_del(&ep->ending);
 	nmti_list_del(&ep->all);
 	nmti_ofi_drop(ep);
+	nmti_ofi_notes_free(ep);
 	free(ep->msgs);
 	free(ep->recvs);
 	free(ep->reqs);
@@ -296,6 +299,8 @@ int nmti_ofi_ep_new(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *att
 		rc = reqs_new(ep);
 	if (!rc)
 		rc = msgs_new(ep, attr);
+	if (!rc && dev->notes)
+		rc = nmti_ofi_notes_new(ep);
 	if (!rc && dev->rdm)
 		rc = nmti_ofi_mr_new(dev, ep->own, sizeof(ep->own), true, &ep->own_mr);
 	if (!rc && dev->rdm)

@@ -3,9 +3,13 @@
  * Registrations. Keys are the provider's where it insists (FI_MR_PROV_KEY), else random ones, so that
  * a peer cannot guess another's. Remote addresses are offsets where the provider can (without
  * FI_MR_VIRT_ADDR). What only this end reads is registered where FI_MR_LOCAL asks for it.
+ *
+ * Memory that the CPU does not see is registered as a dma-buf where libfabric (1.20) and the provider
+ * (FI_HMEM) can; else it is staged, and the reason says what is missing.
  */
 #include <stdlib.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "ofi.h"
 
@@ -65,6 +69,81 @@ void nmti_ofi_mr_free(struct fid_mr **mr)
 	*mr = NULL;
 }
 
+/* ---- memory without an address ---- */
+
+#ifdef FI_MR_DMABUF
+static int reg_fd(struct nmti_rma_dev *dev, const struct fi_mr_dmabuf *buf, bool remote,
+		  struct fid_mr **mr)
+{
+	uint64_t mode = (uint64_t)dev->info->domain_attr->mr_mode;
+	struct fi_mr_attr attr = { .dmabuf = buf, .iov_count = 1, .access = access_of(remote) };
+	int rc = -FI_ENOKEY;
+
+	for (int i = 0; i < TRIES && rc == -FI_ENOKEY; i++) {
+		attr.requested_key = mode & FI_MR_PROV_KEY ? 0 : random_key(dev);
+		rc = fi_mr_regattr(dev->domain, &attr, FI_MR_DMABUF, mr);
+	}
+	if (rc)
+		*mr = NULL;
+	else
+		rc = bind_mr(dev, *mr);
+	if (rc)
+		nmti_ofi_mr_free(mr);
+	return rc;
+}
+
+/* Without a base address, its bytes are called by their place in the dma-buf. */
+static int reg_dmabuf(struct nmti_rma_dev *dev, struct nmt_mr *mr, uint64_t offset, uint64_t len,
+		      bool remote, struct ofi_reg *own, struct nmti_rma_reg *reg)
+{
+	bool virt = dev->info->domain_attr->mr_mode & FI_MR_VIRT_ADDR;
+	struct fi_mr_dmabuf buf = { .len = len };
+	int rc;
+
+	buf.fd = mr->ops->export_fd(mr, &buf.offset);
+	if (buf.fd < 0)
+		return buf.fd;
+	buf.offset += offset;
+	rc = reg_fd(dev, &buf, remote, &own->mr);
+	close(buf.fd);
+	own->local = buf.offset;
+	reg->base = virt ? buf.offset : 0;
+	return rc;
+}
+#else
+static int reg_dmabuf(struct nmti_rma_dev *dev, struct nmt_mr *mr, uint64_t offset, uint64_t len,
+		      bool remote, struct ofi_reg *own, struct nmti_rma_reg *reg)
+{
+	(void)dev, (void)mr, (void)offset, (void)len, (void)remote, (void)own, (void)reg;
+	return -FI_EOPNOTSUPP;
+}
+#endif
+
+/* Why memory that the CPU does not see cannot be registered; NULL: it may be. */
+static const char *unreachable(const struct nmti_rma_dev *dev, const struct nmt_mr *mr)
+{
+	if (!mr->ops->export_fd)
+		return "the CPU does not see the memory, and it is no dma-buf";
+	if (!OFI_DMABUF)
+		return "the CPU does not see the memory, and this libfabric has no dma-buf registration (1.20)";
+	if (!(dev->info->caps & FI_HMEM))
+		return "the CPU does not see the memory, and the provider has no FI_HMEM";
+	return NULL;
+}
+
+static int reg_any(struct nmti_rma_dev *dev, struct nmt_mr *mr, uint64_t offset, uint64_t len,
+		   bool remote, struct ofi_reg *own, struct nmti_rma_reg *reg)
+{
+	void *addr = nmti_mr_cpu(mr, offset);
+
+	if (!addr)
+		return reg_dmabuf(dev, mr, offset, len, remote, own, reg);
+	reg->base = ofi_base(dev, addr);
+	return nmti_ofi_mr_new(dev, addr, len, remote, &own->mr);
+}
+
+/* ---- ops ---- */
+
 static int refused(struct nmti_rma_dev *dev, uint64_t len, int rc, const char **reason)
 {
 	bool room = rc == -FI_ENOMEM || rc == -FI_ENOSPC || rc == -FI_EMFILE || rc == -FI_ENOKEY;
@@ -79,25 +158,22 @@ static int refused(struct nmti_rma_dev *dev, uint64_t len, int rc, const char **
 int nmti_ofi_reg(struct nmti_rma_dev *dev, struct nmt_mr *mr, uint64_t offset, uint64_t len,
 		 bool remote, struct nmti_rma_reg *reg, const char **reason)
 {
-	void *addr = nmti_mr_cpu(mr, offset);
+	const char *why = nmti_mr_cpu(mr, offset) ? NULL : unreachable(dev, mr);
 	struct ofi_reg *own;
 	int rc;
 
-	*reason = "";
-	if (!addr) {
-		*reason = "the CPU does not see the memory";
+	*reason = why ? why : "";
+	if (why)
 		return -EOPNOTSUPP;
-	}
 	own = calloc(1, sizeof(*own));
 	if (!own)
 		return -ENOMEM;
-	rc = nmti_ofi_mr_new(dev, addr, len, remote, &own->mr);
+	rc = reg_any(dev, mr, offset, len, remote, own, reg);
 	if (rc) {
 		free(own);
 		return refused(dev, len, rc, reason);
 	}
 	own->desc = ofi_desc(own->mr);
-	reg->base = ofi_base(dev, addr);
 	reg->key = remote ? fi_mr_key(own->mr) : 0;
 	reg->handle = own;
 	return 0;

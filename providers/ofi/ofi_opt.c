@@ -48,6 +48,7 @@ void nmti_ofi_options(struct nmt_ctx *ctx, struct ofi_opt *opt)
 	opt->type = type(ctx);
 	opt->inline_max = number(ctx, "NMT_OFI_INLINE", 0, 4096, 128);
 	opt->send_depth = number(ctx, "NMT_OFI_SEND_DEPTH", 2, 4096, 128);
+	opt->cq_data = number(ctx, "NMT_OFI_CQ_DATA", 0, 8, 8);
 	opt->recv_depth = number(ctx, "NMT_OFI_RECV_DEPTH", 6, 4096, 4096);
 	opt->poll_us = number(ctx, "NMT_OFI_POLL_US", 1, 1000000, 50);
 	opt->connect_timeout = number(ctx, "NMT_OFI_CONNECT_TIMEOUT", 1, 600000, 10000);

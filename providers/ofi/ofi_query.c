@@ -79,8 +79,6 @@ const char *nmti_ofi_refusal(const struct fi_info *info)
 		return "neither FI_EP_MSG nor FI_EP_RDM";
 	if (!(info->caps & FI_RMA))
 		return "no writes to remote memory (FI_RMA)";
-	if (info->domain_attr->cq_data_size < sizeof(uint64_t))
-		return "completion data of less than 8 bytes (cq_data_size)";
 	if (info->domain_attr->mr_mode & FI_MR_RAW)
 		return "raw keys (FI_MR_RAW)";
 	if (info->ep_attr->type == FI_EP_MSG && info->domain_attr->mr_mode & FI_MR_ENDPOINT)
@@ -106,29 +104,28 @@ static const char slow[] = "auto leaves it out: no adapter writes memory here, p
 
 /* ---- what there is ---- */
 
-static struct fi_info *hints_for(enum fi_ep_type type, bool virt)
+static struct fi_info *hints_for(enum fi_ep_type type, bool virt, bool hmem)
 {
 	struct fi_info *h = nmti_ofi_dupinfo(NULL);
 
 	if (!h)
 		return NULL;
-	h->caps = FI_MSG | FI_RMA;
+	h->caps = FI_MSG | FI_RMA | (hmem ? FI_HMEM : 0);
 	h->mode = FI_CONTEXT | FI_CONTEXT2;
 	h->ep_attr->type = type;
 	h->domain_attr->threading = FI_THREAD_DOMAIN;
 	h->domain_attr->resource_mgmt = FI_RM_ENABLED;
-	h->domain_attr->cq_data_size = sizeof(uint64_t);
 	h->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_ALLOCATED | FI_MR_PROV_KEY |
-				  (virt ? FI_MR_VIRT_ADDR : 0) |
+				  (virt ? FI_MR_VIRT_ADDR : 0) | (hmem ? FI_MR_HMEM : 0) |
 				  (type == FI_EP_RDM ? FI_MR_ENDPOINT : 0);
 	h->tx_attr->msg_order = h->rx_attr->msg_order = FI_ORDER_SAS;
 	h->tx_attr->op_flags = FI_DELIVERY_COMPLETE;
 	return h;
 }
 
-static struct fi_info *ask(enum fi_ep_type type, bool virt)
+static struct fi_info *ask(enum fi_ep_type type, bool virt, bool hmem)
 {
-	struct fi_info *h = hints_for(type, virt), *list = NULL;
+	struct fi_info *h = hints_for(type, virt, hmem), *list = NULL;
 
 	if (!h)
 		return NULL;
@@ -186,12 +183,14 @@ static void take(struct table *t, const struct fi_info *info, const struct wish 
 		f->info->tx_attr->op_flags = 0; /* each request says it */
 }
 
-static void take_all(struct table *t, enum fi_ep_type type, bool virt, const struct wish *w)
+static void take_all(struct table *t, enum fi_ep_type type, bool virt, bool hmem,
+		     const struct wish *w)
 {
-	struct fi_info *list = ask(type, virt);
+	struct fi_info *list = ask(type, virt, hmem);
 
 	for (const struct fi_info *i = list; i; i = i->next)
-		take(t, i, w);
+		if (!hmem || is_fast(i))
+			take(t, i, w);
 	if (list)
 		nmti_ofi_freeinfo(list);
 }
@@ -235,13 +234,15 @@ static void spell_types(struct table *t)
 	}
 }
 
+/*
+ * Memory of devices is asked for (FI_HMEM) first, where it can be registered, and of adapters only: others
+ * would look at each address for nothing.
+ */
 static void find_all(const struct wish *w, bool rest, struct table *t)
 {
 	t->n = 0;
-	take_all(t, FI_EP_MSG, false, w);
-	take_all(t, FI_EP_RDM, false, w);
-	take_all(t, FI_EP_MSG, true, w);
-	take_all(t, FI_EP_RDM, true, w);
+	for (int i = OFI_DMABUF ? 0 : 4; i < 8; i++)
+		take_all(t, i & 1 ? FI_EP_RDM : FI_EP_MSG, i & 2, i < 4, w);
 	if (rest)
 		take_rest(t);
 	spell_types(t);

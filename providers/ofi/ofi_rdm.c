@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One endpoint for all streams of a device: its peers, set-up over it, and its messages.
+ * One endpoint for all streams of a device: its peers, and set-up over it.
  *
  * Each message begins with 8 bytes that say what it is and which endpoint it is for; the words of
  * set-up are a struct ofi_hello, HELLO with the name of the sender's endpoint behind it. The side that
@@ -8,7 +8,6 @@
  * word, so that a stranger cannot make this end talk to an address of his choice. READY ends it. BYE is
  * the last word of an endpoint, in either direction.
  */
-#include <endian.h>
 #include <stdlib.h>
 
 #include "ofi.h"
@@ -16,8 +15,6 @@
 #define HELLO_AGAIN INT64_C(100000000)
 #define LOST_AFTER INT64_C(1000000000)
 #define IDLE_PEERS 256u
-#define READY 5u   /* kinds of messages, behind those of struct ofi_hello */
-#define MESSAGE 6u
 
 /* ---- peers ---- */
 
@@ -196,16 +193,6 @@ static void on_hello(struct nmti_rma_dev *dev, const struct ofi_hello *m, const 
 	nmti_ofi_say(ep, OFI_HELLO_LEN);
 }
 
-static void put_head(const struct nmti_rma_ep *ep, uint8_t kind, uint8_t head[OFI_MSG_HEAD])
-{
-	uint32_t id = htobe32(ep->peer_id);
-
-	memset(head, 0, OFI_MSG_HEAD);
-	head[0] = OFI_WIRE_VERSION;
-	head[1] = kind;
-	memcpy(head + 4, &id, sizeof(id));
-}
-
 static void on_answer(struct nmti_rma_dev *dev, const struct ofi_hello *m)
 {
 	struct nmti_rma_ep *ep = ofi_ep_of(dev, m->to);
@@ -215,13 +202,7 @@ static void on_answer(struct nmti_rma_dev *dev, const struct ofi_hello *m)
 		return;
 	nmti_ofi_met(ep, m);
 	nmti_ofi_established(ep);
-	put_head(ep, READY, ep->word);
-	nmti_ofi_say(ep, OFI_MSG_HEAD);
-}
-
-void nmti_ofi_rdm_head(const struct nmti_rma_ep *ep, uint8_t head[OFI_MSG_HEAD])
-{
-	put_head(ep, MESSAGE, head);
+	nmti_ofi_say(ep, nmti_ofi_head(ep, OFI_READY, ep->word));
 }
 
 void nmti_ofi_rdm_bye(struct nmti_rma_ep *ep)
@@ -244,7 +225,7 @@ static void on_bye(struct nmti_rma_dev *dev, const struct ofi_hello *m)
 	nmti_ofi_fail(ep, -ECONNRESET, "the peer has fenced its end");
 }
 
-static void on_word(struct nmti_rma_dev *dev, const uint8_t *p, uint32_t len)
+void nmti_ofi_rdm_word(struct nmti_rma_dev *dev, const uint8_t *p, uint32_t len)
 {
 	struct ofi_hello m;
 
@@ -256,29 +237,6 @@ static void on_word(struct nmti_rma_dev *dev, const uint8_t *p, uint32_t len)
 		on_answer(dev, &m);
 	else if (m.kind == OFI_BYE)
 		on_bye(dev, &m);
-}
-
-void nmti_ofi_rdm_message(struct nmti_rma_dev *dev, const uint8_t **bytes, uint32_t *len,
-			  struct nmti_rma_ep **ep)
-{
-	const uint8_t *p = *bytes;
-	uint32_t id;
-
-	*ep = NULL;
-	if (*len < OFI_MSG_HEAD || p[0] != OFI_WIRE_VERSION)
-		return;
-	if (p[1] != READY && p[1] != MESSAGE) {
-		on_word(dev, p, *len);
-		return;
-	}
-	memcpy(&id, p + 4, sizeof(id));
-	*ep = ofi_ep_of(dev, be32toh(id));
-	if (*ep && (*ep)->state == OFI_ACCEPTED)
-		nmti_ofi_established(*ep);
-	if (p[1] == READY)
-		*ep = NULL;
-	*bytes += OFI_MSG_HEAD;
-	*len -= OFI_MSG_HEAD;
 }
 
 /* ---- the shared endpoint ---- */

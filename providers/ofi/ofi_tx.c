@@ -25,7 +25,7 @@ static ssize_t post_write(struct nmti_rma_ep *ep, const struct ofi_req *r, uint6
 		.data = r->data,
 	};
 
-	flags |= r->op == OFI_WRITE ? FI_REMOTE_CQ_DATA : 0;
+	flags |= r->op == OFI_WRITE && !ep->dev->notes ? FI_REMOTE_CQ_DATA : 0;
 	return fi_writemsg(ep->fid, &msg, flags);
 }
 
@@ -41,7 +41,7 @@ static ssize_t post_send(struct nmti_rma_ep *ep, const struct ofi_req *r, uint64
 	return fi_sendmsg(ep->fid, &msg, flags);
 }
 
-static ssize_t post(struct nmti_rma_ep *ep, struct ofi_req *r, bool more)
+ssize_t nmti_ofi_post(struct nmti_rma_ep *ep, struct ofi_req *r, bool more)
 {
 	uint64_t flags = more ? FI_MORE : 0;
 
@@ -73,26 +73,24 @@ static void wait_off(struct nmti_rma_ep *ep)
 /* All that waits, in order, as far as the provider takes it. */
 static void flush(struct nmti_rma_ep *ep)
 {
-	ssize_t rc = 0;
+	ssize_t rc = ep->notes ? nmti_ofi_notes_post(ep) : 0;
 
 	if (ep->posted != ep->number && ep->doorbells)
 		++*ep->doorbells;
-	while (ep->posted != ep->number && (!ep->failed || ep->state == OFI_FENCED)) {
+	while (!rc && ep->posted != ep->number && (!ep->failed || ep->state == OFI_FENCED)) {
 		struct ofi_req *r = &ep->reqs[(ep->posted + 1) & ep->mask];
 
-		rc = post(ep, r, ep->posted + 1 != ep->number);
-		if (rc == -FI_EAGAIN)
+		rc = nmti_ofi_post(ep, r, ep->posted + 1 != ep->number);
+		if (rc)
 			break;
-		if (rc) {
-			nmti_ofi_fail(ep, -EIO, "posting a request: %s", nmti_ofi_strerror((int)-rc));
-			break;
-		}
 		ep->posted++;
 		free(r->copy);
 		r->copy = NULL;
 	}
 	if (rc == -FI_EAGAIN)
 		wait_on(ep);
+	else if (rc)
+		nmti_ofi_fail(ep, -EIO, "posting a request: %s", nmti_ofi_strerror((int)-rc));
 }
 
 /* Behind those that wait for the same peer already. */
@@ -141,6 +139,7 @@ void nmti_ofi_retry(struct nmti_rma_dev *dev)
 void nmti_ofi_drop(struct nmti_rma_ep *ep)
 {
 	wait_off(ep);
+	nmti_ofi_notes_drop(ep);
 	for (; ep->number != ep->posted; ep->number--) {
 		struct ofi_req *r = &ep->reqs[ep->number & ep->mask];
 
@@ -214,6 +213,7 @@ static void fill_empty(struct nmti_rma_ep *ep, struct ofi_req *r)
 int nmti_ofi_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, uint64_t remote,
 		   uint64_t key, uint32_t imm, uint32_t flags, uint64_t *number)
 {
+	const struct ofi_reg *own;
 	struct ofi_req *r;
 	int rc = room(ep);
 
@@ -222,12 +222,16 @@ int nmti_ofi_write(struct nmti_rma_ep *ep, const struct nmti_rma_local *from, ui
 	r = next(ep, OFI_WRITE);
 	r->data = ofi_data_pack(ep->peer_id, imm, from->len);
 	if (from->len) {
-		r->addr = from->addr;
+		own = from->reg ? from->reg->handle : NULL;
+		r->addr = from->addr || !own ? from->addr :
+					       (const void *)(uintptr_t)(own->local + from->offset);
 		r->len = from->len;
-		r->desc = from->reg ? ((struct ofi_reg *)from->reg->handle)->desc : NULL;
+		r->desc = own ? own->desc : NULL;
 		r->inject = flags & NMTI_RMA_INLINE;
 		r->remote = remote;
 		r->key = key;
+	} else if (ep->dev->notes) {
+		nmti_ofi_note_fill(r);
 	} else {
 		fill_empty(ep, r);
 	}
@@ -255,7 +259,7 @@ static uint8_t *msg_slot(struct nmti_rma_ep *ep)
 int nmti_ofi_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint32_t flags,
 		  uint64_t *number)
 {
-	uint32_t head = ep->dev->rdm ? OFI_MSG_HEAD : 0;
+	uint32_t head = ep->dev->heads ? OFI_MSG_HEAD : 0;
 	uint8_t small[OFI_MSG_MAX + OFI_MSG_HEAD], *at = small;
 	bool inject = head + len <= ep->dev->inject;
 	struct ofi_req *r;
@@ -263,7 +267,7 @@ int nmti_ofi_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint32_
 
 	if (rc)
 		return rc;
-	if (len > ep->msg_max)
+	if (len > ep->msg_max || !ep->ctrl_slots)
 		return -EMSGSIZE;
 	if (!inject) {
 		at = msg_slot(ep);
@@ -272,7 +276,7 @@ int nmti_ofi_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint32_
 	if (!at)
 		return -EAGAIN;
 	if (head)
-		nmti_ofi_rdm_head(ep, at);
+		nmti_ofi_head(ep, OFI_MESSAGE, at);
 	memcpy(at + head, msg, len);
 	r = next(ep, OFI_SEND);
 	r->addr = at;

@@ -64,6 +64,7 @@ int nmti_ofi_addr_encode(const struct ofi_addr *m, void *buf, uint32_t cap)
 	put32(p + 4, m->fabric);
 	p[8] = m->plen;
 	p[9] = m->alen;
+	p[10] = m->notes;
 	memcpy(p + OFI_ADDR_HEAD, m->prov, m->plen);
 	memcpy(p + OFI_ADDR_HEAD + m->plen, m->addr, m->alen);
 	return (int)len;
@@ -73,7 +74,7 @@ static bool head_valid(const uint8_t *p, uint32_t len)
 {
 	return len >= OFI_ADDR_HEAD && p[0] == OFI_WIRE_VERSION &&
 	       (p[1] == OFI_TYPE_MSG || p[1] == OFI_TYPE_RDM) && p[8] && p[8] <= OFI_PROV_MAX &&
-	       p[9] && p[9] <= OFI_ADDR_MAX && !p[10] && !p[11] &&
+	       p[9] && p[9] <= OFI_ADDR_MAX && p[10] <= 1 && !p[11] &&
 	       len == OFI_ADDR_HEAD + (uint32_t)p[8] + p[9];
 }
 
@@ -89,6 +90,7 @@ int nmti_ofi_addr_decode(const void *buf, uint32_t len, struct ofi_addr *m)
 	m->fabric = get32(p + 4);
 	m->plen = p[8];
 	m->alen = p[9];
+	m->notes = p[10];
 	memcpy(m->prov, p + OFI_ADDR_HEAD, m->plen);
 	memcpy(m->addr, p + OFI_ADDR_HEAD + m->plen, m->alen);
 	return 0;
@@ -96,8 +98,8 @@ int nmti_ofi_addr_decode(const void *buf, uint32_t len, struct ofi_addr *m)
 
 uint32_t nmti_ofi_addr_fit(const struct ofi_addr *a, const struct ofi_addr *b)
 {
-	if (a->type != b->type || a->format != b->format || a->plen != b->plen ||
-	    memcmp(a->prov, b->prov, a->plen))
+	if (a->type != b->type || a->format != b->format || a->notes != b->notes ||
+	    a->plen != b->plen || memcmp(a->prov, b->prov, a->plen))
 		return 0;
 	return 1 + (a->fabric == b->fabric);
 }
@@ -137,4 +139,40 @@ int nmti_ofi_hello_decode(const void *buf, uint32_t len, struct ofi_hello *m)
 	m->key = get64(p + 24);
 	memcpy(m->token, p + 32, OFI_TOKEN);
 	return 0;
+}
+
+/* ---- heads of messages ---- */
+
+uint32_t nmti_ofi_head_encode(const struct ofi_head *m, uint8_t *buf)
+{
+	memset(buf, 0, OFI_MSG_HEAD);
+	buf[0] = OFI_WIRE_VERSION;
+	buf[1] = m->kind;
+	put32(buf + 4, m->id);
+	if (m->kind != OFI_NOTE)
+		return OFI_MSG_HEAD;
+	put64(buf + OFI_MSG_HEAD, m->data);
+	return OFI_NOTE_LEN;
+}
+
+static bool note_valid(const struct ofi_head *m, uint32_t len)
+{
+	return len == OFI_NOTE_LEN && ofi_data_id(m->data) == m->id &&
+	       ofi_data_len(m->data) <= OFI_WRITE_MAX;
+}
+
+int nmti_ofi_head_decode(const void *buf, uint32_t len, struct ofi_head *m)
+{
+	const uint8_t *p = buf;
+
+	memset(m, 0, sizeof(*m));
+	if (len < OFI_MSG_HEAD || p[0] != OFI_WIRE_VERSION || p[1] < OFI_READY ||
+	    p[1] > OFI_NOTE || p[2] || p[3])
+		return -EPROTO;
+	m->kind = p[1];
+	m->id = get32(p + 4);
+	if (m->kind != OFI_NOTE)
+		return 0;
+	m->data = len < OFI_NOTE_LEN ? 0 : get64(p + OFI_MSG_HEAD);
+	return note_valid(m, len) ? 0 : -EPROTO;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Every byte of provider "ofi" on a wire: the address blob, the words of a set-up, and the completion
- * data of a write (docs/wire.md, "ofi"). Pure: no libfabric, no I/O, no allocation.
+ * Every byte of provider "ofi" on a wire: the address blob, the words of a set-up, the completion
+ * data of a write, and heads of messages (docs/wire.md, "ofi"). Pure: no libfabric, no I/O, no
+ * allocation.
  */
 #ifndef NMT_OFI_WIRE_H
 #define NMT_OFI_WIRE_H
@@ -22,6 +23,7 @@ struct ofi_addr {
 	uint8_t type;    /* OFI_TYPE_* */
 	uint16_t format; /* FI_SOCKADDR_IN and so on */
 	uint32_t fabric; /* hash of the fabric's name */
+	bool notes;      /* its writes, and those to it, are told by NOTE */
 	uint8_t plen, alen;
 	char prov[OFI_PROV_MAX];
 	uint8_t addr[OFI_ADDR_MAX];
@@ -99,5 +101,28 @@ static inline uint32_t ofi_data_imm(uint64_t data, uint8_t epoch)
 
 	return (rest >> 20) << 28 | (uint32_t)epoch << 20 | (rest & 0xfffff);
 }
+
+/* ---- heads of messages ---- */
+
+/*
+ * READY (datagram mode): the answer came. MESSAGE: one of the engine's follows. NOTE: a write is in
+ * place, and this is its completion data, for which the provider has no room (struct ofi_addr, notes).
+ */
+#define OFI_MSG_HEAD 8u
+#define OFI_NOTE_LEN 16u
+#define OFI_READY 5u /* behind the kinds of struct ofi_hello */
+#define OFI_MESSAGE 6u
+#define OFI_NOTE 7u
+
+struct ofi_head {
+	uint8_t kind;
+	uint32_t id;   /* of the endpoint that it is for; a NOTE has it in DATA too */
+	uint64_t data; /* of a NOTE: ofi_data_pack() */
+};
+
+/* Bytes written: OFI_MSG_HEAD, of a NOTE OFI_NOTE_LEN. */
+uint32_t nmti_ofi_head_encode(const struct ofi_head *m, uint8_t *buf);
+/* 0, or -EPROTO: also for what is a struct ofi_hello. */
+int nmti_ofi_head_decode(const void *buf, uint32_t len, struct ofi_head *m);
 
 #endif

@@ -225,7 +225,7 @@ const struct test tests_events[] = {
 	TEST(t_no_writable_unasked, 0),
 	TEST(t_events_name_stream_and_user, 0),
 	TEST(t_closed_is_the_last_event, 0),
-	TEST(t_max_bounds_the_batch, T_BUFFER),
+	TEST(t_max_bounds_the_batch, T_BUFFER | T_ALONE),
 	TEST(t_poll_without_events_times_out, 0),
 	TEST(t_received_comes_without_being_polled_for, 0),
 	TESTS_END,

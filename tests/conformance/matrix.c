@@ -40,6 +40,8 @@ static const struct {
 		  "NMT_OFI_SEND_DEPTH=4\nNMT_OFI_RECV_DEPTH=6" },
 	{ "rdm", "NMT_OFI_ENDPOINT=rdm" },
 	{ "rdmtiny", "NMT_OFI_ENDPOINT=rdm\nNMT_OFI_SEND_DEPTH=4\nNMT_OFI_RECV_DEPTH=6" },
+	{ "rdmnotes", "NMT_OFI_ENDPOINT=rdm\nNMT_OFI_CQ_DATA=4" },
+	{ "notes", "NMT_OFI_CQ_DATA=0" },
 	{ "srq", "NMT_VERBS_SRQ=0" },
 };
 
@@ -150,6 +152,12 @@ static bool buffers(const struct config *c)
 	return in_kernel(c) || (c->recv == NMT_RECV_POOL && !strstr(c->name, "tiny"));
 }
 
+/* A message tells of a write, and goes when the sender polls and finds that complete. */
+static bool needs_turns(const struct config *c)
+{
+	return strstr(c->name, "notes");
+}
+
 unsigned int config_has(const struct config *c)
 {
 	unsigned int has = kind_has(c);
@@ -160,5 +168,6 @@ unsigned int config_has(const struct config *c)
 	has |= in_kernel(c) ? T_KERNEL : T_REJOIN;
 	has |= buffers(c) ? T_BUFFER : 0;
 	has |= simulated(c) ? T_SIM : 0;
+	has |= needs_turns(c) ? 0 : T_ALONE;
 	return has;
 }

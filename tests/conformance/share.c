@@ -390,7 +390,7 @@ const struct test tests_share[] = {
 	TEST(t_unreleased_memory_stops_nothing_else, T_POOL),
 	TEST(t_reserve_is_kept_for_each_stream, T_POOL),
 	TEST(t_closing_a_hoarder_frees_the_pool, T_POOL),
-	TEST(t_turns_are_bounded_by_the_budget, T_BUFFER),
+	TEST(t_turns_are_bounded_by_the_budget, T_BUFFER | T_ALONE),
 	TEST(t_endless_stream_starves_nobody, T_POOL),
 	TEST(t_sends_do_not_starve_receives, 0),
 	TEST(t_sends_do_not_starve_receives_by_one_event, 0),

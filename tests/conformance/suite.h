@@ -70,6 +70,7 @@ unsigned int config_has(const struct config *c); /* T_* that hold */
 #define T_KERNEL 512u /* the bytes travel on sockets of the kernel */
 #define T_REJOIN 2048u /* a control channel that was cut comes back */
 #define T_BUFFER 1024u /* bytes are taken for the peer before it posts or is polled */
+#define T_ALONE 8192u /* what is sent arrives though the sender does nothing more */
 #define T_SIM 4096u /* paths can be lost on demand */
 #define T_OPAQUE 256u /* memory that it cannot touch, or only by nmt_mr_read and _write */
 

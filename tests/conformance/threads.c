@@ -206,7 +206,7 @@ const struct test tests_threads[] = {
 	TEST(t_accept_on_another_thread, T_HOST | T_POOL),
 	TEST(t_regions_from_several_threads, 0),
 	TEST(t_domains_on_several_threads, T_HOST),
-	TEST(t_domains_pass_between_threads, T_HOST | T_POOL),
+	TEST(t_domains_pass_between_threads, T_HOST | T_POOL | T_ALONE),
 	TEST(t_wakes_during_traffic, T_HOST),
 	TESTS_END,
 };

@@ -32,9 +32,25 @@ static void hello(const uint8_t *data, size_t size)
 		abort();
 }
 
+static void head(const uint8_t *data, size_t size)
+{
+	uint8_t buf[OFI_NOTE_LEN];
+	struct ofi_head m;
+	uint32_t len;
+
+	if (nmti_ofi_head_decode(data, (uint32_t)size, &m))
+		return;
+	len = nmti_ofi_head_encode(&m, buf);
+	if (len > size || memcmp(buf, data, len))
+		abort();
+	if (m.kind == OFI_NOTE && (ofi_data_id(m.data) != m.id || len != size))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	address(data, size);
 	hello(data, size);
+	head(data, size);
 	return 0;
 }

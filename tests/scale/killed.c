@@ -2,7 +2,8 @@
 /*
  * nmt_killed: one domain has streams to two other processes, all with random checked traffic both
  * ways, and one of these is killed. All streams to it have to fail in time, and those to the other
- * one have to go on, undamaged.
+ * one have to go on, undamaged. With -b it dies between two calls of the library: what shares locks with
+ * it could hang otherwise (ofi/shm).
  */
 #include <errno.h>
 #include <getopt.h>
@@ -193,10 +194,15 @@ static int side_open(struct side *side, const char *provider, unsigned int n, bo
 	return rc ? rc : nmt_domain_open(side->ctx, provider, &attr, &side->dom);
 }
 
+static int64_t recovery; /* time-out of the control channel; 0: the default */
+static bool between_calls;
+static volatile sig_atomic_t dies;
+
 static struct nmt_stream_attr stream_attr(void)
 {
 	struct nmt_stream_attr attr = NMT_STREAM_ATTR_INIT;
 
+	attr.recovery_timeout = recovery;
 	attr.mode = NMT_MODE_NEGOTIATED;
 	attr.connect_timeout = attr.handshake_timeout = SET_UP;
 	attr.max_pending = 8192;
@@ -223,6 +229,12 @@ static int connect_all(struct side *side, const char *addr)
 	return rc;
 }
 
+static void on_signal(int number)
+{
+	(void)number;
+	dies = 1;
+}
+
 static _Noreturn void client(const char *provider, unsigned int n, int addr_fd)
 {
 	char addr[NMT_ADDR_MAX];
@@ -230,6 +242,7 @@ static _Noreturn void client(const char *provider, unsigned int n, int addr_fd)
 	int rc;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGUSR1, on_signal);
 	if (read(addr_fd, addr, sizeof(addr)) != sizeof(addr))
 		_exit(1);
 	rc = side_open(&side, provider, n, true);
@@ -237,8 +250,10 @@ static _Noreturn void client(const char *provider, unsigned int n, int addr_fd)
 		rc = connect_all(&side, addr);
 	if (rc)
 		fprintf(stderr, "client: %s\n", nmt_strerror(rc));
-	while (!rc && !side.wrong)
+	while (!rc && !side.wrong && !dies)
 		turn(&side, true);
+	if (dies)
+		raise(SIGKILL);
 	_exit(1);
 }
 
@@ -286,7 +301,7 @@ static void stop(struct peer *p)
 
 	if (p->pid <= 0)
 		return;
-	kill(p->pid, SIGKILL);
+	kill(p->pid, between_calls ? SIGUSR1 : SIGKILL);
 	waitpid(p->pid, &status, 0);
 	p->pid = 0;
 }
@@ -375,13 +390,17 @@ int main(int argc, char **argv)
 	struct rlimit lim;
 	int c;
 
-	while ((c = getopt(argc, argv, "p:n:t:")) != -1) {
+	while ((c = getopt(argc, argv, "p:n:t:r:b")) != -1) {
 		if (c == 'p')
 			provider = optarg;
 		else if (c == 'n')
 			n = (unsigned int)atoi(optarg);
 		else if (c == 't')
 			patience = (unsigned int)atoi(optarg);
+		else if (c == 'r')
+			recovery = atoi(optarg) * SEC;
+		else if (c == 'b')
+			between_calls = true;
 		else
 			return 2;
 	}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a provider of libfabric's lacks, registrations that it refuses, and names that are none. */
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "devs.h"
 
 /* ---- providers that cannot carry streams ---- */
@@ -32,9 +35,6 @@ static void t_lacks(void **state)
 	(void)state;
 	info->caps = FI_MSG;
 	check(info, "FI_RMA");
-	info = good();
-	info->domain_attr->cq_data_size = 4;
-	check(info, "cq_data_size");
 	info = good();
 	info->domain_attr->mr_mode = FI_MR_RAW;
 	check(info, "FI_MR_RAW");
@@ -93,6 +93,87 @@ static void t_no_more_registrations(void **state)
 	side_close(&s);
 }
 
+static int export_nothing(const struct nmt_mr *mr, uint64_t *offset)
+{
+	(void)mr, (void)offset;
+	return -EMFILE;
+}
+
+/* Memory that the CPU does not see is staged, and the reason says what it would take. */
+static void t_memory_without_an_address(void **state)
+{
+	const struct nmt_mem_ops none = { .name = "none" };
+	const struct nmt_mem_ops buf = { .name = "buf", .export_fd = export_nothing };
+	struct nmt_mr mr = { .ops = &none, .size = 4096 };
+	struct nmti_rma_reg reg;
+	const char *why;
+	struct side s;
+
+	(void)state;
+	side_open(&s, "ofi/tcp");
+	assert_int_equal(nmti_ofi_ops.reg(s.dev, &mr, 0, 4096, true, &reg, &why), -EOPNOTSUPP);
+	assert_non_null(strstr(why, "no dma-buf"));
+	mr.ops = &buf;
+	assert_int_equal(nmti_ofi_ops.reg(s.dev, &mr, 0, 4096, true, &reg, &why), -EOPNOTSUPP);
+#ifdef FI_MR_DMABUF
+	assert_non_null(strstr(why, "has no FI_HMEM"));
+#else
+	assert_non_null(strstr(why, "this libfabric has no dma-buf registration"));
+#endif
+	side_close(&s);
+}
+
+#ifdef FI_MR_DMABUF
+static int export_some(const struct nmt_mr *mr, uint64_t *offset)
+{
+	(void)mr;
+	*offset = 8192;
+	return dup(0);
+}
+
+static struct fi_mr_dmabuf asked;
+static uint64_t asked_flags;
+
+static int take_dmabuf(struct fid *fid, const struct fi_mr_attr *attr, uint64_t flags,
+		       struct fid_mr **mr)
+{
+	static struct fid_mr fake = { .mem_desc = &asked, .key = 55 };
+
+	(void)fid;
+	asked = *attr->dmabuf;
+	asked_flags = flags;
+	*mr = &fake;
+	return 0;
+}
+
+static void t_dmabuf(void **state)
+{
+	const struct nmt_mem_ops buf = { .name = "buf", .export_fd = export_some };
+	struct fi_ops_mr ops = { .size = sizeof(ops), .regattr = take_dmabuf };
+	struct fid_domain fake = { .mr = &ops }, *real;
+	struct nmt_mr mr = { .ops = &buf, .size = 65536 };
+	struct nmti_rma_reg reg;
+	const char *why;
+	struct side s;
+
+	(void)state;
+	side_open(&s, "ofi/tcp");
+	real = s.dev->domain;
+	s.dev->domain = &fake;
+	s.dev->info->caps |= FI_HMEM;
+	assert_int_equal(nmti_ofi_ops.reg(s.dev, &mr, 4096, 100, true, &reg, &why), 0);
+	assert_int_equal(asked.offset, 8192 + 4096);
+	assert_int_equal(asked.len, 100);
+	assert_null(asked.base_addr);
+	assert_int_equal(asked_flags, FI_MR_DMABUF);
+	assert_int_equal(reg.key, 55);
+	assert_int_equal(((struct ofi_reg *)reg.handle)->local, 8192 + 4096);
+	free(reg.handle); /* what it names is no registration */
+	s.dev->domain = real;
+	side_close(&s);
+}
+#endif
+
 /* ---- names ---- */
 
 static int connect_to(struct side *s, struct ofi_addr *addr)
@@ -133,6 +214,9 @@ static void t_names_of_wrong_length(void **state)
 		addr.type ^= OFI_TYPE_MSG ^ OFI_TYPE_RDM;
 		assert_int_equal(connect_to(&s, &addr), -EADDRNOTAVAIL);
 		addr = s.dev->name;
+		addr.notes = true;
+		assert_int_equal(connect_to(&s, &addr), -EADDRNOTAVAIL);
+		addr = s.dev->name;
 		addr.prov[0] ^= 1;
 		assert_int_equal(connect_to(&s, &addr), -EADDRNOTAVAIL);
 		side_close(&s);
@@ -161,6 +245,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_lacks),
 		cmocka_unit_test(t_no_more_registrations),
+		cmocka_unit_test(t_memory_without_an_address),
+#ifdef FI_MR_DMABUF
+		cmocka_unit_test(t_dmabuf),
+#endif
 		cmocka_unit_test(t_names_of_wrong_length),
 		cmocka_unit_test(t_names_that_are_no_text),
 	};

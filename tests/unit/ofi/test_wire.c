@@ -45,7 +45,7 @@ static void t_address_refused(void **state)
 	static const struct {
 		uint8_t at, value;
 	} bad[] = { { 0, 2 }, { 1, 0 }, { 1, 3 }, { 8, 0 }, { 8, 4 }, { 8, 33 }, { 9, 0 },
-		    { 9, 3 }, { 9, 97 }, { 10, 1 }, { 11, 1 } };
+		    { 9, 3 }, { 9, 97 }, { 10, 2 }, { 11, 1 } };
 	uint8_t buf[sizeof(addr_bytes)];
 	struct ofi_addr m;
 
@@ -59,6 +59,21 @@ static void t_address_refused(void **state)
 	}
 }
 
+static void t_address_with_notes(void **state)
+{
+	uint8_t buf[sizeof(addr_bytes)], want[sizeof(addr_bytes)];
+	struct ofi_addr m = addr(), back;
+
+	(void)state;
+	memcpy(want, addr_bytes, sizeof(want));
+	want[10] = 1;
+	m.notes = true;
+	assert_int_equal(nmti_ofi_addr_encode(&m, buf, sizeof(buf)), sizeof(buf));
+	assert_memory_equal(buf, want, sizeof(buf));
+	assert_int_equal(nmti_ofi_addr_decode(buf, sizeof(buf), &back), 0);
+	assert_true(back.notes);
+}
+
 static void t_fit(void **state)
 {
 	struct ofi_addr a = addr(), b = addr();
@@ -68,6 +83,9 @@ static void t_fit(void **state)
 	b.fabric++;
 	assert_int_equal(nmti_ofi_addr_fit(&a, &b), 1);
 	b.type = OFI_TYPE_RDM;
+	assert_int_equal(nmti_ofi_addr_fit(&a, &b), 0);
+	b = addr();
+	b.notes = true;
 	assert_int_equal(nmti_ofi_addr_fit(&a, &b), 0);
 	b = addr();
 	b.prov[0] = 'u';
@@ -125,12 +143,62 @@ static void t_completion_data(void **state)
 			}
 }
 
+static const uint8_t note_bytes[OFI_NOTE_LEN] = {
+	1, 7, 0, 0, 0, 0, 0, 1, 0x30, 0, 2, 0, 0, 0x40, 0, 3,
+};
+
+static void t_heads_by_bytes(void **state)
+{
+	static const uint8_t message[OFI_MSG_HEAD] = { 1, 6, 0, 0, 0, 2, 0, 1 };
+	struct ofi_head m = { .kind = OFI_MESSAGE, .id = 0x20001 }, back;
+	uint8_t buf[OFI_NOTE_LEN];
+
+	(void)state;
+	assert_int_equal(nmti_ofi_head_encode(&m, buf), sizeof(message));
+	assert_memory_equal(buf, message, sizeof(message));
+	assert_int_equal(nmti_ofi_head_decode(message, sizeof(message), &back), 0);
+	assert_int_equal(back.kind, OFI_MESSAGE);
+	assert_int_equal(back.id, m.id);
+	m = (struct ofi_head){ .kind = OFI_NOTE, .id = 1, .data = ofi_data_pack(1, 0x30000002, 3) };
+	assert_int_equal(nmti_ofi_head_encode(&m, buf), sizeof(note_bytes));
+	assert_memory_equal(buf, note_bytes, sizeof(note_bytes));
+	assert_int_equal(nmti_ofi_head_decode(note_bytes, sizeof(note_bytes), &back), 0);
+	assert_int_equal(back.id, 1);
+	assert_int_equal(back.data, m.data);
+}
+
+static void t_heads_refused(void **state)
+{
+	static const struct {
+		uint8_t at, value;
+	} bad[] = { { 0, 2 }, { 1, 4 }, { 1, 8 }, { 2, 1 }, { 3, 1 }, { 7, 2 }, { 11, 1 },
+		    { 13, 0x7f } };
+	uint8_t buf[OFI_NOTE_LEN + 1] = { 0 };
+	struct ofi_head m;
+
+	(void)state;
+	for (uint32_t n = 0; n <= sizeof(buf); n++) {
+		memcpy(buf, note_bytes, sizeof(note_bytes));
+		assert_int_equal(nmti_ofi_head_decode(buf, n, &m),
+				 n == OFI_NOTE_LEN ? 0 : -EPROTO);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		memcpy(buf, note_bytes, sizeof(note_bytes));
+		buf[bad[i].at] = bad[i].value;
+		if (bad[i].at == 13) /* longer than a run can be */
+			buf[14] = buf[15] = 0xff;
+		assert_int_equal(nmti_ofi_head_decode(buf, OFI_NOTE_LEN, &m), -EPROTO);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_address_by_bytes), cmocka_unit_test(t_address_refused),
+		cmocka_unit_test(t_address_with_notes),
 		cmocka_unit_test(t_fit), cmocka_unit_test(t_hello_by_bytes),
-		cmocka_unit_test(t_completion_data),
+		cmocka_unit_test(t_completion_data), cmocka_unit_test(t_heads_by_bytes),
+		cmocka_unit_test(t_heads_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,43 +2,10 @@
 /* Writes between two devices: whose turn it takes until the bytes are there. */
 #include "devs.h"
 
-#define MOST 65536u
-
-struct memory {
-	struct nmt_mr *mr;
-	struct nmti_rma_reg reg;
-};
-
-static uint8_t *memory_new(struct side *s, bool remote, struct memory *m)
-{
-	const char *why;
-
-	assert_int_equal(nmt_mr_alloc(s->ctx, NMT_MEM_HOST, MOST, NMT_ACCESS_ALL, &m->mr), 0);
-	assert_int_equal(nmti_ofi_ops.reg(s->dev, m->mr, 0, MOST, remote, &m->reg, &why), 0);
-	return nmt_mr_addr(m->mr);
-}
-
-static void memory_free(struct side *s, struct memory *m)
-{
-	nmti_ofi_ops.dereg(s->dev, &m->reg);
-	assert_int_equal(nmt_mr_close(m->mr), 0);
-}
-
-static void write_one(struct side *a, const struct memory *from, const struct memory *to,
-		      uint32_t len)
-{
-	struct nmti_rma_local local = { .addr = nmt_mr_addr(from->mr), .reg = &from->reg,
-					.len = len };
-	uint64_t number;
-
-	assert_int_equal(nmti_ofi_ops.write(a->ep, &local, to->reg.base, to->reg.key, 1,
-					    NMTI_RMA_SIGNAL, &number), 0);
-}
-
 /* A sender may compute, or sleep, as soon as it has posted. */
 static void t_takes_no_turn_of_the_sender(void **state)
 {
-	static const uint32_t sizes[] = { 1, 100, 300, 4096, 4097, MOST };
+	static const uint32_t sizes[] = { 1, 100, 300, 4096, 4097, MEMORY };
 	struct side a, b;
 	struct memory from, to;
 	uint8_t *put, *got;
@@ -49,7 +16,7 @@ static void t_takes_no_turn_of_the_sender(void **state)
 	got = memory_new(&b, true, &to);
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 		memset(put, (int)i + 1, sizes[i]);
-		write_one(&a, &from, &to, sizes[i]);
+		write_one(a.ep, &from, &to, sizes[i]);
 		b.seen = 0;
 		assert_true(sides_until(&b, NULL, NMTI_RMA_IMM, 1000 * MS));
 		assert_memory_equal(put, got, sizes[i]);
@@ -62,33 +29,9 @@ static void t_takes_no_turn_of_the_sender(void **state)
 	side_leave(&b);
 }
 
-/* The provider's own word of it is in the log, and it costs the path. */
-static void t_key_that_nobody_gave(void **state)
-{
-	struct memory from, to;
-	struct side a, b;
-
-	(void)state;
-	sides_join(&a, &b, "ofi/tcp:msg:lo");
-	memory_new(&a, false, &from);
-	memory_new(&b, true, &to);
-	to.reg.key ^= 0x5a5a;
-	write_one(&a, &from, &to, 100);
-	assert_true(sides_until(&a, &b, NMTI_RMA_FAILED, 1000 * MS));
-	assert_true(a.status < 0);
-	assert_false(side_saw(&b, NMTI_RMA_IMM));
-	assert_non_null(strstr(a.logged, "tcp rail 0: "));
-	to.reg.key ^= 0x5a5a;
-	memory_free(&a, &from);
-	memory_free(&b, &to);
-	side_leave(&a);
-	side_leave(&b);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(t_key_that_nobody_gave),
 		cmocka_unit_test(t_takes_no_turn_of_the_sender),
 	};
 
