@@ -293,15 +293,18 @@ static void waits_for(struct rma_stream *rs, enum nmti_win_wait wait)
 
 /*
  * So much is under way that more of it would only keep the word of credit waiting, which goes behind
- * it: no burst begins with one and more under way, or goes on for ever. N: runs of this one.
+ * it. Two bursts do: when the first is complete, the third one goes. N: runs of this one, which takes
+ * the end of what is granted along, since that would be a small one of its own.
  */
 static bool enough(const struct rma_stream *rs, uint32_t n)
 {
+	uint32_t burst = rs->tx->signal_runs * rs->nrails;
+
 	if (nmti_win_flight(rs->w) < RMA_FLIGHT)
 		return false;
-	if (n)
-		return n >= signal_at(rs->tx, true) * rs->nrails;
-	return rs->last - nmti_win_done(rs->w) > signal_at(rs->tx, false) * rs->nrails;
+	if (!n)
+		return rs->last - nmti_win_done(rs->w) > burst;
+	return n >= burst + burst / 2 || (n >= burst && nmti_win_granted(rs->w) > burst / 2);
 }
 
 static bool fin_waits(const struct rma_stream *rs)

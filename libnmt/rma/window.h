@@ -97,6 +97,7 @@ uint64_t nmti_win_posted(struct nmti_win *w, const struct nmti_run *run);
 void nmti_win_complete(struct nmti_win *w, uint8_t rail, uint64_t run);
 uint64_t nmti_win_done(const struct nmti_win *w);
 uint64_t nmti_win_flight(const struct nmti_win *w); /* bytes of the runs behind that */
+uint64_t nmti_win_granted(const struct nmti_win *w); /* segments that are not full */
 
 /* Where the sending direction stands. */
 struct nmti_win_pos {

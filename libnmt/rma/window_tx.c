@@ -186,6 +186,11 @@ uint64_t nmti_win_flight(const struct nmti_win *w)
 	return w->tx.flight;
 }
 
+uint64_t nmti_win_granted(const struct nmti_win *w)
+{
+	return w->tx.tail - w->tx.cur;
+}
+
 uint64_t nmti_win_done(const struct nmti_win *w)
 {
 	return w->tx.done;
