@@ -190,6 +190,8 @@ struct nmti_rma_dev {
 	bool rdm;
 	bool tracked; /* every request tells its completion: they may come in any order */
 	bool sleeps;  /* its queues have descriptors */
+	bool cq_watched;
+	bool eq_low;  /* nothing was told of it since its descriptor was seen not ready */
 	uint64_t level; /* FI_*_COMPLETE: what says that bytes are safe with the peer */
 	struct fid_fabric *fabric;
 	struct fid_domain *domain;
@@ -303,6 +305,7 @@ void nmti_ofi_destroy(struct nmti_rma_ep *ep);
 void nmti_ofi_fid_close(struct nmti_rma_ep *ep);
 /* The completion queue was found empty: true when it has to be read again. */
 bool nmti_ofi_emptied(struct nmti_rma_dev *dev);
+bool nmti_ofi_ends(const struct nmti_rma_dev *dev); /* an endpoint waits for that */
 void nmti_ofi_eps_free(struct nmti_rma_dev *dev);
 struct nmti_rma_ep *nmti_ofi_expected(struct nmti_rma_dev *dev, const struct ofi_hello *m);
 struct nmti_rma_ep *nmti_ofi_known(struct nmti_rma_dev *dev, const struct ofi_hello *m);
