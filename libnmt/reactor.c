@@ -89,24 +89,38 @@ static int hand_over(struct nmt_domain *dom, struct slot *slot, struct nmti_sour
 	return 0;
 }
 
-int nmti_watch(struct nmt_domain *dom, struct nmti_source *src, uint32_t events)
+/* The slot of its descriptor is there. MASK: events, and how they are told. */
+static int ask_kernel(struct nmt_domain *dom, struct nmti_source *src, uint32_t mask)
 {
-	struct epoll_event ev = { .events = events | EPOLLET };
-	struct slot *slot;
+	struct slot *slot = &dom->slots[src->fd];
+	struct epoll_event ev = { .events = mask };
 
-	if (slots_grow(dom, src->fd))
-		return -ENOMEM;
-	slot = &dom->slots[src->fd];
-	if (slot->src && slot->mask == events && !hand_over(dom, slot, src))
-		return 0;
 	slot->gen++;
 	ev.data.u64 = tag_of(dom, src->fd);
 	if (epoll_ctl(dom->epfd, slot->src ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, src->fd, &ev))
 		return -errno;
 	slot->src = src;
-	slot->mask = events;
+	slot->mask = mask;
 	slot->seen = 0;
 	return 0;
+}
+
+int nmti_watch(struct nmt_domain *dom, struct nmti_source *src, uint32_t events)
+{
+	uint32_t mask = events | EPOLLET;
+	struct slot *slot;
+
+	if (slots_grow(dom, src->fd))
+		return -ENOMEM;
+	slot = &dom->slots[src->fd];
+	if (slot->src && slot->mask == mask && !hand_over(dom, slot, src))
+		return 0;
+	return ask_kernel(dom, src, mask);
+}
+
+int nmti_watch_once(struct nmt_domain *dom, struct nmti_source *src, uint32_t events)
+{
+	return slots_grow(dom, src->fd) ? -ENOMEM : ask_kernel(dom, src, events | EPOLLONESHOT);
 }
 
 void nmti_unwatch(struct nmt_domain *dom, struct nmti_source *src)

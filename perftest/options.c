@@ -96,7 +96,8 @@ static void print_help(void)
 		printf("  %-8s%s\n", t->name, t->help);
 	printf("  raw-write [bw | lat | bidir]\n"
 	       "          the same by plain RDMA writes, without libnmt: what the adapter can do;\n"
-	       "          on libibverbs, or with --provider ofi/tcp, ofi/tcp:rdm, ofi/shm on libfabric\n");
+	       "          on libibverbs, or with --provider ofi/tcp, ofi/tcp:rdm, ofi/shm on libfabric;\n"
+	       "          to one place of the peer's memory, or in turn to those of --rcvbuf bytes\n");
 	printf("\nWhat to measure (client):\n");
 	tk_opts_help(stdout, load_options);
 	printf("\nReport (client):\n");

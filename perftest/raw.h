@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * raw-write: the load of bw, bidir and lat by remote writes with data into one buffer of the peer,
+ * raw-write: the load of bw, bidir and lat by remote writes with data into a buffer of the peer,
  * with nothing of libnmt's engine: what the adapter and its driver can do. raw_write.c has the loops;
  * below them is libibverbs (raw_verbs*.c) or libfabric (raw_ofi*.c), each with its own ops.
  */
@@ -25,7 +25,9 @@
 struct raw {
 	struct worker *w;
 	const struct raw_ops *ops;
-	uint8_t *buf;	      /* what is sent, then what is received into */
+	uint8_t *buf;	      /* what is sent, then the window: what is received into */
+	uint64_t window;      /* its bytes; messages go to its places in turn */
+	uint64_t place;	      /* of the next one */
 	bool takes_recvs;     /* a write with data uses up a receive of the peer */
 	bool counts_received; /* progress is what came */
 	bool last_came;
@@ -69,6 +71,15 @@ int raw_take(struct raw *r, int most);
 /* Post all receives. */
 int raw_post_recvs(struct raw *r);
 
+/* Where the next message goes, from the beginning of the peer's window. */
+static inline uint64_t raw_next_place(struct raw *r)
+{
+	uint64_t at = r->place, size = r->w->run->p.size;
+
+	r->place = at + size < r->window ? at + size : 0;
+	return at;
+}
+
 /* A write of the peer came. */
 static inline void raw_came(struct raw *r, uint32_t data)
 {
@@ -97,7 +108,7 @@ int raw_ends(struct worker *w, struct addrinfo **to, struct addrinfo **from);
 void raw_free_ends(struct addrinfo *to, struct addrinfo *from);
 void raw_print_addr(const struct sockaddr *sa, char out[NMT_ADDR_MAX]);
 
-/* The buffer of r->buf, *LEN bytes of it. */
+/* The buffer of r->buf, *LEN bytes of it, and the size of the window. */
 int raw_open_buffer(struct worker *w, size_t *len);
 
 #endif

@@ -65,9 +65,11 @@ void raw_print_addr(const struct sockaddr *sa, char out[NMT_ADDR_MAX])
 
 int raw_open_buffer(struct worker *w, size_t *len)
 {
+	const struct perf_params *p = &w->run->p;
 	struct raw *r = w->raw;
 
-	*len = (2 * w->run->p.size + 4095) / 4096 * 4096;
+	r->window = p->rcvbuf > p->size ? p->rcvbuf / p->size * p->size : p->size;
+	*len = (p->size + r->window + 4095) / 4096 * 4096;
 	r->buf = aligned_alloc(4096, *len);
 	if (!r->buf)
 		return worker_fail(w, -ENOMEM, "raw-write: buffers: %s", strerror(ENOMEM));

@@ -50,10 +50,11 @@ static int write_one(struct raw_ofi *o, const struct fi_msg_rma *msg, uint64_t f
 
 static int inject_one(struct raw_ofi *o)
 {
+	uint64_t to = o->peer.addr + raw_next_place(&o->raw);
 	int err;
 
 	while ((err = (int)fi_inject_writedata(o->ep, o->iov.iov_base, o->iov.iov_len, RAW_DATA,
-					       o->dest, o->to.addr, o->to.key)) == -FI_EAGAIN) {
+					       o->dest, to, o->to.key)) == -FI_EAGAIN) {
 		err = make_room(&o->raw);
 		if (err < 0)
 			return err;
@@ -87,9 +88,11 @@ static int ofi_post(struct raw *r, uint32_t n, bool ask)
 
 	if (n == 1 && o->injected)
 		return inject_one(o);
-	while (err == 0 && n-- > 0)
+	while (err == 0 && n-- > 0) {
+		o->to.addr = o->peer.addr + raw_next_place(r);
 		err = write_one(o, &o->msg, flags | (n ? FI_MORE : 0) |
 				asking(o, ask && !n, &o->msg));
+	}
 	return err;
 }
 
@@ -97,7 +100,7 @@ static int ofi_word(struct raw *r, uint32_t data)
 {
 	struct raw_ofi *o = (struct raw_ofi *)r;
 	struct iovec iov = { r->buf, 0 };
-	struct fi_rma_iov to = { o->to.addr, 0, o->to.key };
+	struct fi_rma_iov to = { o->peer.addr, 0, o->to.key };
 	struct fi_msg_rma msg = o->msg;
 
 	msg.msg_iov = &iov;

@@ -25,7 +25,6 @@ static void verbs_prepare(struct raw *r)
 		wr->num_sge = 1;
 		wr->opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
 		wr->send_flags = v->inlined ? IBV_SEND_INLINE : 0;
-		wr->wr.rdma.remote_addr = v->peer.addr;
 		wr->wr.rdma.rkey = v->peer.rkey;
 	}
 }
@@ -44,6 +43,8 @@ static int verbs_post(struct raw *r, uint32_t n, bool ask)
 	struct raw_verbs *v = (struct raw_verbs *)r;
 	struct ibv_send_wr *last = &v->wr[RAW_CHAIN - 1];
 
+	for (struct ibv_send_wr *wr = last + 1 - n; wr <= last; wr++)
+		wr->wr.rdma.remote_addr = v->peer.addr + raw_next_place(r);
 	last->wr_id = r->posted;
 	last->send_flags &= ~(unsigned int)IBV_SEND_SIGNALED;
 	if (ask)

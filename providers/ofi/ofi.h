@@ -207,6 +207,8 @@ struct nmti_rma_dev {
 	bool notes;   /* completion data is too small: a NOTE follows each write */
 	bool heads;   /* messages have one (struct ofi_head) */
 	bool sleeps;  /* its queues have descriptors */
+	bool cq_watched;
+	bool eq_low;  /* nothing was told of it since its descriptor was seen not ready */
 	uint64_t level; /* FI_*_COMPLETE: what says that bytes are safe with the peer */
 	struct fid_fabric *fabric;
 	struct fid_domain *domain;
@@ -320,6 +322,7 @@ void nmti_ofi_destroy(struct nmti_rma_ep *ep);
 void nmti_ofi_fid_close(struct nmti_rma_ep *ep);
 /* The completion queue was found empty: true when it has to be read again. */
 bool nmti_ofi_emptied(struct nmti_rma_dev *dev);
+bool nmti_ofi_ends(const struct nmti_rma_dev *dev); /* an endpoint waits for that */
 void nmti_ofi_eps_free(struct nmti_rma_dev *dev);
 struct nmti_rma_ep *nmti_ofi_expected(struct nmti_rma_dev *dev, const struct ofi_hello *m);
 struct nmti_rma_ep *nmti_ofi_known(struct nmti_rma_dev *dev, const struct ofi_hello *m);

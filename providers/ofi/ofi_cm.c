@@ -298,6 +298,9 @@ void nmti_ofi_eq_read(struct nmti_rma_dev *dev)
 
 void nmti_ofi_eq_ready(struct nmti_source *src, uint32_t events)
 {
+	struct nmti_rma_dev *dev = nmti_container(src, struct nmti_rma_dev, eq_src);
+
 	(void)events;
-	nmti_ofi_eq_read(nmti_container(src, struct nmti_rma_dev, eq_src));
+	dev->eq_low = false;
+	nmti_ofi_eq_read(dev);
 }

@@ -9,6 +9,7 @@
  */
 #include <poll.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 
 #include "ofi.h"
 
@@ -259,12 +260,17 @@ static int look(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
 	return n;
 }
 
+/*
+ * A look at an empty queue is a system call or more, and what came is to be answered: so none follows
+ * a read that got less than it asked for, but where somebody waits for the queue to be empty.
+ */
 static int poll_cq(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
 {
 	int n = look(dev, out, max);
 
 	while (n < max && dev->nused < OFI_BATCH && dev->ahead_pos == dev->nahead) {
-		ssize_t got = fi_cq_read(dev->cq, dev->ahead, (size_t)(max - n));
+		size_t room = (size_t)(max - n);
+		ssize_t got = fi_cq_read(dev->cq, dev->ahead, room);
 
 		dev->ahead_pos = dev->nahead = 0;
 		if (got == -FI_EAVAIL) {
@@ -272,6 +278,8 @@ static int poll_cq(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
 		} else if (got > 0) {
 			dev->nahead = (int)got;
 			n += look(dev, out + n, max - n);
+			if ((size_t)got < room && !nmti_ofi_ends(dev))
+				break;
 		} else if (!nmti_ofi_emptied(dev)) {
 			break;
 		}
@@ -345,22 +353,29 @@ static bool pending(const struct nmti_rma_dev *dev)
 	       dev->ahead_pos < dev->nahead;
 }
 
-/*
- * Descriptors are watched by edges, and libfabric promises no more than a level: so a look at it
- * behind fi_trywait().
- */
+/* Edges tell of it from now on. */
+static bool eq_low(struct nmti_rma_dev *dev)
+{
+	struct pollfd fd = { .fd = dev->eq_src.fd, .events = POLLIN };
+
+	if (dev->eq && !dev->eq_low)
+		dev->eq_low = poll(&fd, 1, 0) == 0;
+	return !dev->eq || dev->eq_low;
+}
+
+/* Libfabric promises levels, no edges, and those behind fi_trywait(). */
 static int arm_fds(struct nmti_rma_dev *dev)
 {
 	struct fid *fids[] = { &dev->cq->fid, dev->eq ? &dev->eq->fid : NULL };
-	struct pollfd fds[] = { { .fd = dev->cq_src.fd, .events = POLLIN },
-				{ .fd = dev->eq_src.fd, .events = POLLIN } };
 
-	if (fi_trywait(dev->fabric, fids, dev->eq ? 2 : 1) ||
-	    poll(fds, dev->eq ? 2 : 1, 0) > 0) {
+	if (fi_trywait(dev->fabric, fids, dev->eq ? 2 : 1) || !eq_low(dev)) {
 		if (dev->eq)
 			nmti_ofi_eq_read(dev);
 		return -EAGAIN;
 	}
+	if (!dev->cq_watched && nmti_watch_once(dev->pd->dom, &dev->cq_src, EPOLLIN))
+		return -EAGAIN;
+	dev->cq_watched = true;
 	return 0;
 }
 
@@ -401,5 +416,6 @@ int nmti_ofi_arm(struct nmti_rma_dev *dev)
 /* The domain is awake; poll comes next. */
 void nmti_ofi_cq_ready(struct nmti_source *src, uint32_t events)
 {
-	(void)src, (void)events;
+	(void)events;
+	nmti_container(src, struct nmti_rma_dev, cq_src)->cq_watched = false;
 }

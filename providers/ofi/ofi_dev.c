@@ -16,15 +16,11 @@ static int failed(struct nmti_rma_dev *dev, const char *what, int rc)
 
 /* ---- queues ---- */
 
-static int watch(struct nmti_rma_dev *dev, struct nmti_source *src, struct fid *fid,
-		 void (*ready)(struct nmti_source *src, uint32_t events))
+static int find_fd(struct nmti_source *src, struct fid *fid,
+		   void (*ready)(struct nmti_source *src, uint32_t events))
 {
-	int rc = fi_control(fid, FI_GETWAIT, &src->fd);
-
-	if (rc)
-		return rc;
 	src->ready = ready;
-	return nmti_watch(dev->pd->dom, src, EPOLLIN);
+	return fi_control(fid, FI_GETWAIT, &src->fd);
 }
 
 static int open_eq(struct nmti_rma_dev *dev)
@@ -32,10 +28,15 @@ static int open_eq(struct nmti_rma_dev *dev)
 	struct fi_eq_attr attr = { .wait_obj = FI_WAIT_FD };
 	int rc = fi_eq_open(dev->fabric, &attr, &dev->eq, dev);
 
-	return rc ? rc : watch(dev, &dev->eq_src, &dev->eq->fid, nmti_ofi_eq_ready);
+	if (!rc)
+		rc = find_fd(&dev->eq_src, &dev->eq->fid, nmti_ofi_eq_ready);
+	return rc ? rc : nmti_watch(dev->pd->dom, &dev->eq_src, EPOLLIN);
 }
 
-/* With a descriptor where the provider has one; else the device is looked at by time. */
+/*
+ * With a descriptor where the provider has one; else the device is looked at by time. It is watched
+ * for a sleep only: a peer that sends while the domain is awake would pay for what nobody waits for.
+ */
 static int open_cq(struct nmti_rma_dev *dev)
 {
 	struct fi_cq_attr attr = { .size = CQ_SIZE, .format = FI_CQ_FORMAT_DATA,
@@ -43,8 +44,8 @@ static int open_cq(struct nmti_rma_dev *dev)
 	int rc = fi_cq_open(dev->domain, &attr, &dev->cq, dev);
 
 	if (!rc) {
-		dev->sleeps = true;
-		return watch(dev, &dev->cq_src, &dev->cq->fid, nmti_ofi_cq_ready);
+		dev->sleeps = dev->cq_src.bell = true;
+		return find_fd(&dev->cq_src, &dev->cq->fid, nmti_ofi_cq_ready);
 	}
 	attr.wait_obj = FI_WAIT_NONE;
 	return fi_cq_open(dev->domain, &attr, &dev->cq, dev);

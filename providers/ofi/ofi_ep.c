@@ -392,6 +392,12 @@ static void bury(struct nmti_rma_dev *dev)
 	}
 }
 
+bool nmti_ofi_ends(const struct nmti_rma_dev *dev)
+{
+	return dev->fenced || !nmti_list_empty(&dev->ending) || !nmti_list_empty(&dev->closed) ||
+	       !nmti_list_empty(&dev->graves);
+}
+
 bool nmti_ofi_emptied(struct nmti_rma_dev *dev)
 {
 	struct nmti_list *node, *next;

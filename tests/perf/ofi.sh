@@ -23,6 +23,7 @@ for provider in ofi/tcp ofi/tcp:rdm ofi/shm; do
 		d['path']['device'].startswith('${device%:*}')" -n 400 -s 64K
 	measure $provider "d['bytes'] == 20000 * 64" bw -n 20000 -s 64
 	measure $provider "d['bytes'] == 30 * 3000001" bw -n 30 -s 3000001 -t 1
+	measure $provider "d['bytes'] == 500 * 70000" bw -n 500 -s 70000 --rcvbuf 200000
 	measure $provider "d['iterations'] > 0 and d['bw_bytes_per_s'] > 0" bw -D 200ms -s 4K
 	measure $provider "d['bytes'] == 2 * 2000 * 4096" bidir -n 2000 -s 4K
 	measure $provider "d['bytes'] > 0 and 0.1 < d['seconds'] < 5" bidir -D 200ms -s 64K

@@ -107,6 +107,39 @@ static void test_watch(void **state)
 	unit_close(&u);
 }
 
+/* What is ready by then is told, and nothing more until it is watched again. */
+static void test_watch_once(void **state)
+{
+	int fd = eventfd(1, EFD_NONBLOCK);
+	uint64_t count;
+	struct probe p;
+	struct unit u;
+
+	(void)state;
+	unit_open(&u, "tcp");
+	probe(&u, &p, fd, 0);
+	for (int i = 1; i <= 2; i++) {
+		assert_int_equal(nmti_watch_once(u.dom, &p.src, EPOLLIN), 0);
+		assert_int_equal(nmti_reactor_wait(u.dom, 0), 1);
+		assert_int_equal(p.calls, i);
+		kick(fd);
+		assert_int_equal(nmti_reactor_wait(u.dom, 0), 0);
+	}
+	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+	assert_int_equal(nmti_watch_once(u.dom, &p.src, EPOLLIN), 0);
+	assert_int_equal(nmti_reactor_wait(u.dom, 0), 0);
+	kick(fd);
+	assert_int_equal(nmti_reactor_wait(u.dom, 0), 1);
+	assert_int_equal(nmti_watch(u.dom, &p.src, EPOLLIN), 0); /* as others from now on */
+	assert_int_equal(nmti_reactor_wait(u.dom, 0), 1);
+	kick(fd);
+	assert_int_equal(nmti_reactor_wait(u.dom, 0), 1);
+	nmti_unwatch(u.dom, &p.src);
+	assert_int_equal(p.calls, 5);
+	close(fd);
+	unit_close(&u);
+}
+
 /* A callback may take its own source away. */
 static void test_unwatch_self(void **state)
 {
@@ -540,6 +573,7 @@ static void test_deadline(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_watch), cmocka_unit_test(test_bell),
+	cmocka_unit_test(test_watch_once),
 	cmocka_unit_test(test_unwatch_self),
 	cmocka_unit_test(test_unwatch_other),
 	cmocka_unit_test(test_handover),

@@ -132,6 +132,11 @@ struct nmti_source {
 	bool bell; /* it says no more than that ops->progress finds something */
 };
 int nmti_watch(struct nmt_domain *dom, struct nmti_source *src, uint32_t events);
+/*
+ * By level, and told once: nothing more is heard of it until it is watched again. For what would be
+ * told all the time while the domain is awake and looks there anyway.
+ */
+int nmti_watch_once(struct nmt_domain *dom, struct nmti_source *src, uint32_t events);
 void nmti_unwatch(struct nmt_domain *dom, struct nmti_source *src);
 /* The same for a descriptor that is closed next, which takes it out of epoll by itself. */
 void nmti_forget(struct nmt_domain *dom, struct nmti_source *src);

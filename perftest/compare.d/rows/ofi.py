@@ -9,13 +9,19 @@ from stats import Target
 
 PROGRAMS = ("fi_pingpong", "taskset")
 NOTE = """\
-"raw" is nmt_perf raw-write: writes with data made directly on libfabric, the same provider, sizes and
-requests in flight, both ends polling. fi_pingpong is one message at a time, each way in turn."""
+"raw" is nmt_perf raw-write: writes with data made directly on libfabric, the same provider and sizes,
+both ends polling, into a window of 4 MiB as a stream has one, and up to 128 writes under way. It may
+write again where the peer has not looked yet, and does not ask for delivery. Its queue has no
+descriptor (FI_WAIT_NONE), as nobody sleeps on it; that of a stream has one. "place" is the same into
+one place, which stays in the cache. "cell" is the row with cells of the message's size (nmt_perf
+--cell); by default they are 128 KiB, and a write ends where a cell does. fi_pingpong is one message at
+a time, each way in turn."""
 
 KIB, MIB = 1 << 10, 1 << 20
 TIME = ["-D", "400ms"]
 SIZES = {"64K": 64 * KIB, "128K": 128 * KIB, "256K": 256 * KIB, "1M": MIB}
 STREAMS = {"tcp": 500, "shm": 2000}     # connected, and over one datagram endpoint
+WINDOW, CELL = 4 * MIB, 128 * KIB       # of a stream by default
 ENDPOINTS = {"tcp": "msg", "shm": "rdm"}
 
 
@@ -27,21 +33,29 @@ def pingpong(provider, size, count):
 def throughput(provider, label, limit):
     size, spec = SIZES[label], f"ofi/{provider}"
     args = ["-s", size, *TIME]
+    name = f"{provider}.{label}"
+
+    def side(*words):
+        return Side(lambda b: fabric.throughput(b, spec, [*words, "--poll", *args]))
+
     sides = {
-        "nmt": Side(lambda b: fabric.throughput(
-            b, spec, ["bw", "--poll", "--call", "frags", *args])),
-        "copy": Side(lambda b: fabric.throughput(b, spec, ["bw", "--poll", *args])),
-        "raw": Side(lambda b: fabric.throughput(b, spec, ["raw-write", "bw", "--poll", *args])),
+        "nmt": side("bw", "--call", "frags"),
+        "copy": side("bw"),
+        "raw": side("raw-write", "bw", "--rcvbuf", WINDOW),
+        "place": side("raw-write", "bw"),
         "pingpong": pingpong(provider, size, max(100, 128 * MIB // size)),
     }
-    name = f"{provider}.{label}"
     rows = [Row(name, "B/s", "nmt.bytes_per_s", "raw.bytes_per_s", Target(">=", limit),
                 "nmt_send_mr and nmt_recv_frags"),
             Row(f"{name}.copy", "B/s", "copy.bytes_per_s", "raw.bytes_per_s",
                 note="nmt_send and nmt_recv"),
             Row(f"{name}.cpu", "s/GiB", "nmt.cpu", "raw.cpu", note="CPU time of both processes"),
+            Row(f"{name}.place", "B/s", "nmt.bytes_per_s", "place.bytes_per_s"),
             Row(f"{name}.pingpong", "B/s", "raw.bytes_per_s", "pingpong.bytes_per_s",
                 note="ours: raw; peer: fi_pingpong")]
+    if size > CELL:
+        sides["cell"] = side("bw", "--call", "frags", "--cell", size)
+        rows.append(Row(f"{name}.cell", "B/s", "cell.bytes_per_s", "raw.bytes_per_s"))
     return Experiment(name, sides, rows)
 
 
