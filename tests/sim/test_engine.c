@@ -299,7 +299,8 @@ static void t_bulk(struct env *env)
 	sim_read(&counts);
 	tell("bursts", &counts);
 	check_bulk(&counts);
-	assert_true(counts.doorbells <= counts.writes / 16 + counts.sends + counts.asks);
+	/* The window is small at first, which parts a burst. */
+	assert_true(counts.doorbells <= counts.writes / 16 + counts.sends + counts.asks + 1);
 	assert_ok(env, nmt_stats(NULL, p.c->s, &st));
 	assert_int_equal(st.rma_writes, BLOCKS);
 	assert_true(st.rma_signalled <= counts.signalled);

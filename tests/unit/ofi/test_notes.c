@@ -62,6 +62,8 @@ static void t_full_queue(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
 		rig_open(&r, specs[i]);
+		/* What set it up is complete. */
+		assert_false(sides_until(&r.b, &r.a, NMTI_RMA_IMM, 20 * MS));
 		for (uint32_t n = 0; n < r.a.ep->depth; n++)
 			write_one(r.a.ep, &r.from, &r.to, n);
 		while (r.b.imms < r.a.ep->depth) {
