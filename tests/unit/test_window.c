@@ -64,6 +64,24 @@ static void test_run_credit(void **state)
 	duo_close();
 }
 
+/* What is under way, in bytes, and what the peer still takes. */
+static void test_flight(void **state)
+{
+	(void)state;
+	duo_start(false, 1, 2, 100);
+	assert_int_equal(nmti_win_granted(a), 2);
+	for (int i = 1; i <= 4; i++) {
+		duo_pass(50, false);
+		assert_int_equal(nmti_win_flight(a), i * 50);
+		assert_int_equal(nmti_win_granted(a), 2 - i / 2);
+	}
+	nmti_win_complete(a, 0, 3);
+	assert_int_equal(nmti_win_flight(a), 50);
+	nmti_win_complete(a, 0, 4);
+	assert_int_equal(nmti_win_flight(a), 0);
+	duo_close();
+}
+
 /* Half of the slots owed have to be told at once. */
 static void test_credit_due(void **state)
 {
@@ -593,6 +611,7 @@ static void test_depth(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_attr), cmocka_unit_test(test_small),
 	cmocka_unit_test(test_run_credit), cmocka_unit_test(test_credit_due),
+		cmocka_unit_test(test_flight),
 	cmocka_unit_test(test_credit_per_rail), cmocka_unit_test(test_run_without_credit),
 	cmocka_unit_test(test_held_without_credit), cmocka_unit_test(test_ctrl_reserve),
 	cmocka_unit_test(test_ctrl_last_slot), cmocka_unit_test(test_ctrl_no_echo),

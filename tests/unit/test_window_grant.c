@@ -50,6 +50,26 @@ static void test_grant_due(void **state)
 	duo_close();
 }
 
+/* While there is more to take, half of the window has to be free, not half of what the peer has. */
+static void test_grant_more(void **state)
+{
+	(void)state;
+	duo_start(false, 1, 4, 512);
+	for (int i = 0; i < 3; i++)
+		duo_pass(512, false);
+	duo_take();
+	duo_add(2048, 512, false); /* as much as the peer has left */
+	assert_false(nmti_win_due_now(b, true));
+	assert_false(nmti_win_due_now(b, false));
+	duo_pass(512, false);
+	assert_false(nmti_win_due_now(b, true));
+	assert_true(nmti_win_due_now(b, false)); /* it has nothing left, and no more is taken */
+	duo_take();
+	duo_add(2560, 512, false);
+	assert_true(nmti_win_due_now(b, true));
+	duo_close();
+}
+
 /* Segments of several regions and lengths, more than a message holds. */
 static void test_grant_many(void **state)
 {
@@ -224,6 +244,7 @@ static void test_region_again(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_grant_batch), cmocka_unit_test(test_grant_due),
+		cmocka_unit_test(test_grant_more),
 	cmocka_unit_test(test_grant_many), cmocka_unit_test(test_grant_most),
 	cmocka_unit_test(test_grant_checks), cmocka_unit_test(test_region_first),
 	cmocka_unit_test(test_region_args), cmocka_unit_test(test_region_again),
