@@ -23,8 +23,12 @@ static const struct sim_profile profiles[] = {
 	{ "mixed", 64, 512, 64, 13, 50000, 0, true },
 };
 
+static void hear_again(void);
+
 void sim_set(const struct sim_knobs *knobs)
 {
+	bool deaf = sim.knobs.deaf;
+
 	pthread_mutex_lock(&sim.lock);
 	sim.knobs = *knobs;
 	sim.rng = knobs->seed;
@@ -33,6 +37,8 @@ void sim_set(const struct sim_knobs *knobs)
 					  .violations = sim.counts.violations };
 	sim.lose_at = knobs->lose_at;
 	sim.call_at = knobs->call_at;
+	if (deaf && !knobs->deaf)
+		hear_again();
 	pthread_mutex_unlock(&sim.lock);
 }
 
@@ -289,6 +295,23 @@ static void pair_up(struct nmti_rma_ep *a, struct nmti_rma_ep *b)
 	sim_complete(b, NMTI_RMA_CONNECTED);
 	sim_wake(a->dev);
 	sim_wake(b->dev);
+}
+
+/* Whoever tried while the fabric was deaf is connected now. */
+static void hear_again(void)
+{
+	struct nmti_rma_ep *a = sim.waiting, *b;
+
+	while (a) {
+		for (b = a->other; b && !same(a, b); b = b->other)
+			;
+		if (b) {
+			sim_wait_no_more(a);
+			sim_wait_no_more(b);
+			pair_up(a, b);
+		}
+		a = b ? sim.waiting : a->other;
+	}
 }
 
 static int begin(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *attr, bool server,

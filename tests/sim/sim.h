@@ -40,7 +40,7 @@ struct sim_knobs {
 	uint32_t lose_again;   /* so many deliveries later, once more; 0: no */
 	uint32_t heard;        /* enum sim_heard */
 	uint32_t lost;         /* enum sim_lost */
-	bool deaf;             /* nobody is connected any more */
+	bool deaf;             /* nobody is connected, until this is false again */
 	/* Called at delivery number CALL_AT, and once more CALL_AGAIN deliveries later; 0: no. */
 	uint64_t call_at;
 	uint32_t call_again;

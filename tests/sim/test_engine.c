@@ -64,10 +64,22 @@ static void test_never_back(void **state)
 	run("sim@3.negotiated.pool.host", "sim/tiny", t_never_back, 2);
 }
 
-#define NEVER_BYTES (64u * KIB)
+#define STEP_BYTES (64u * KIB)
+#define OUTAGE (20 * MS)
 
-static struct sim_knobs never;
-static bool never_lost; /* in this run */
+/* What happens at a delivery: the path is lost for good, or for a while, or the peer goes. */
+enum step_what { STEP_NEVER_BACK, STEP_BACK, STEP_PEER_GONE, STEPS };
+
+static struct {
+	enum step_what what;
+	struct sim_knobs knobs;
+	bool hit; /* in this run */
+} step;
+
+static void step_hit(void)
+{
+	step.hit = true;
+}
 
 /* What arrives is a beginning of what was sent. */
 static void take_beginning(struct env *env, struct end *e, uint64_t *got)
@@ -80,61 +92,104 @@ static void take_beginning(struct env *env, struct end *e, uint64_t *got)
 	*got += n > 0 ? (uint64_t)n : 0;
 }
 
-/* Both ends hear of it in time, and lent memory comes back; or all had arrived before. */
-static void t_never_back_from(struct env *env)
+/* It happened: the rest of it. True: the path was given back, or the peer is gone. */
+static bool step_on(struct pair *p, int64_t since)
 {
-	struct nmt_frag frag = { .len = NEVER_BYTES };
-	uint64_t got[2] = { 0 };
+	if (step.what == STEP_PEER_GONE)
+		end_abort(p->s);
+	else if (step.what == STEP_NEVER_BACK || now_ns() - since < OUTAGE)
+		return false;
+	else
+		sim_set(&(struct sim_knobs){ .seed = step.knobs.seed });
+	return true;
+}
+
+static bool step_over(const struct pair *p, const uint64_t *got)
+{
+	if (!step.hit || step.what == STEP_BACK)
+		return got[0] == STEP_BYTES && got[1] == STEP_BYTES;
+	return p->c->error && (p->s->error || step.what == STEP_PEER_GONE);
+}
+
+/* Who is left hears of it in time, and lent memory comes back; or all bytes arrive. */
+static void t_step(struct env *env)
+{
+	struct nmt_frag frag = { .len = STEP_BYTES };
+	int64_t start, since = 0;
 	struct sim_counts counts;
+	uint64_t got[2] = { 0 };
 	struct pair_opt opt;
-	int64_t start;
+	bool done = false;
 	struct pair p;
 
 	pair_defaults(env, &opt);
-	opt.c.recovery_timeout = opt.s.recovery_timeout = 50 * MS;
+	opt.c.recovery_timeout = opt.s.recovery_timeout =
+		step.what == STEP_NEVER_BACK ? 50 * MS : 5 * SEC;
 	pair_open_opt(env, &p, &opt);
-	frag.mr = env_mr(env, NEVER_BYTES, NMT_ACCESS_ALL);
-	mr_pattern(frag.mr, 0, 1, 0, NEVER_BYTES);
-	sim_set(&never);
+	frag.mr = env_mr(env, STEP_BYTES, NMT_ACCESS_ALL);
+	mr_pattern(frag.mr, 0, 1, 0, STEP_BYTES);
+	sim_set(&step.knobs);
 	assert_ok(env, nmt_send_mr(p.c->s, &frag, 1, 0, 1));
 	assert_ok(env, nmt_send_mr(p.s->s, &frag, 1, 0, 1));
-	start = now_ns();
-	do {
-		take_beginning(env, p.c, &got[0]);
-		take_beginning(env, p.s, &got[1]);
-		env_spin(env, 1);
+	for (start = now_ns(); !step_over(&p, got); env_spin(env, 1)) {
 		assert_true(now_ns() - start < 5 * SEC);
 		sim_read(&counts);
-		never_lost = counts.losses > 0;
-	} while (never_lost ? !(p.c->error && p.s->error) :
-			      got[0] < NEVER_BYTES || got[1] < NEVER_BYTES);
-	assert_int_equal(never_lost ? 0 : p.c->error | p.s->error, 0);
+		step.hit |= counts.losses > 0;
+		since = step.hit && !since ? now_ns() : since;
+		if (step.hit && !done)
+			done = step_on(&p, since);
+		take_beginning(env, p.c, &got[0]);
+		if (step.what != STEP_PEER_GONE || !done)
+			take_beginning(env, p.s, &got[1]);
+	}
+	assert_true((p.c->error == 0) == (!step.hit || step.what == STEP_BACK));
 	end_abort(p.c);
-	end_abort(p.s);
+	if (step.what != STEP_PEER_GONE || !done)
+		end_abort(p.s);
 	wait_for(env, p.c->closed && p.s->closed);
 	assert_ok(env, env_mr_close(env, frag.mr));
 }
 
-/* A path that stays away from delivery 1, 2, 3, ... on. */
-static void test_never_back_from(void **state)
+static struct sim_knobs step_knobs(uint64_t at)
 {
-	static const char *const spec[] = { "sim", "sim/tiny", "sim/mixed" };
+	struct sim_knobs knobs = { .seed = at };
 
+	if (step.what == STEP_PEER_GONE) {
+		knobs.call_at = at;
+		knobs.call = step_hit;
+		return knobs;
+	}
+	knobs.lose_at = at;
+	knobs.deaf = true;
+	knobs.lose_after = at % 2;
+	knobs.heard = (uint32_t)(at / 2 % 3);
+	return knobs;
+}
+
+/* Each at delivery 1, 2, 3, ... to the last. */
+static void steps(const char *spec, uint64_t rails)
+{
+	uint64_t at = 0;
+
+	do {
+		at++;
+		step.hit = false;
+		step.knobs = step_knobs(at);
+		run(rails > 1 ? "sim@3.negotiated.pool.host" : "sim.negotiated.pool.host", spec,
+		    t_step, at);
+	} while (step.hit);
+	print_message("%s: event %d at each of %llu deliveries\n", spec, step.what,
+		      (unsigned long long)at - 1);
+	assert_true(at > 4);
+}
+
+static void test_steps(void **state)
+{
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(spec); i++) {
-		uint64_t at = 0;
-
-		do {
-			at++;
-			never = (struct sim_knobs){ .seed = at, .lose_at = at, .deaf = true,
-						    .lose_after = at % 2,
-						    .heard = (uint32_t)(at / 2 % 3) };
-			run(i % 2 ? "sim@3.negotiated.pool.host" : "sim.negotiated.pool.host",
-			    spec[i], t_never_back_from, at);
-		} while (never_lost);
-		print_message("%s: lost for good at each of %llu deliveries\n", spec[i],
-			      (unsigned long long)at - 1);
-		assert_true(at > 4);
+	for (step.what = 0; step.what < STEPS; step.what++) {
+		steps("sim", 1);
+		steps("sim/tiny", 3);
+		steps("sim/mixed", 1);
 	}
 }
 
@@ -512,7 +567,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_never_back),
-		cmocka_unit_test(test_never_back_from),
+		cmocka_unit_test(test_steps),
 		cmocka_unit_test(test_scarce),
 		cmocka_unit_test(test_auto),
 		cmocka_unit_test(test_auto_never),
