@@ -70,7 +70,6 @@ struct nmti_rma_local {
 #define NMTI_RMA_MORE 0x1u   /* another request follows at once: the doorbell may wait for it */
 #define NMTI_RMA_SIGNAL 0x2u /* tell the completion of this one (and so of all before it) */
 #define NMTI_RMA_INLINE 0x4u /* LEN is within inline_max and the memory is free on return */
-#define NMTI_RMA_SOLICIT 0x8u /* a peer that sleeps is to be woken for this write, and those before */
 
 enum nmti_rma_event {
 	NMTI_RMA_CONNECTED, /* the endpoint can be written to */
@@ -166,10 +165,7 @@ struct nmti_rma_ops {
 
 	/* Up to MAX completions of all endpoints; how many. */
 	int (*poll)(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max);
-	/*
-	 * Before sleep. -EAGAIN: something came, poll again. Wakes: what any event but IMM tells, and
-	 * an IMM whose write has SOLICIT; a provider may let every one.
-	 */
+	/* Before sleep. -EAGAIN: something came, poll again. */
 	int (*arm)(struct nmti_rma_dev *dev);
 
 	/*

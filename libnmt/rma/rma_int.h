@@ -123,7 +123,6 @@ struct rma_rail {
 	uint64_t last_run;   /* number of the last one on it */
 	uint64_t asked, told; /* requests: the last to tell its completion; the last that was told */
 	uint32_t quiet, quiet_bytes; /* runs behind ASKED, and bytes of ours in them */
-	uint32_t still;      /* bytes behind the last run that wakes the peer */
 	uint8_t index;
 	uint8_t dev, to;         /* device of this end; number in the peer's list */
 	bool up, drained;
@@ -178,7 +177,6 @@ struct rma_held {
 };
 
 #define RMA_RING_FIRST (128u << 10)
-#define RMA_STILL (1u << 20) /* bytes of a burst that a peer that sleeps is woken for */
 #define RMA_FLIGHT (1u << 20) /* bytes under way, from which on bursts wait for each other */
 
 /* Bytes from position HEAD to TAIL are in it; those before FROM in OLD, if there is one. */

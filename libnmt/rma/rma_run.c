@@ -43,26 +43,23 @@ static uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rai
 	    rail->quiet_bytes + h->kept >= rs->tx->ring.size / 2 ||
 	    (!more && rail->asked == rail->told && awaited(rs)))
 		flags |= NMTI_RMA_SIGNAL;
-	if (!more || rail->still + h->run.len >= RMA_STILL)
-		flags |= NMTI_RMA_SOLICIT;
 	if (h->from.addr && h->run.len <= rail->inline_max)
 		flags |= NMTI_RMA_INLINE;
 	return flags;
 }
 
-/* Request NUMBER was H, with FLAGS. */
+/* ASKED: number of the request if it asks for its completion, else 0. */
 static void posted(struct rma_stream *rs, struct rma_rail *rail, const struct rma_held *h,
-		   uint32_t flags, uint64_t number)
+		   uint64_t asked)
 {
 	rs->s->stat.rma_writes++;
 	rs->tx->settled = false;
 	rail->quiet++;
 	rail->quiet_bytes += h->kept;
-	rail->still = flags & NMTI_RMA_SOLICIT ? 0 : rail->still + h->run.len;
-	if (!(flags & NMTI_RMA_SIGNAL))
+	if (!asked)
 		return;
 	rs->s->stat.rma_signalled++;
-	rail->asked = number;
+	rail->asked = asked;
 	rail->quiet = rail->quiet_bytes = 0;
 }
 
@@ -90,7 +87,7 @@ static bool post_first(struct rma_stream *rs)
 		tx->unrung |= 1u << h->run.rail;
 	else if (tx->unrung)
 		tx->unrung &= ~(1u << h->run.rail);
-	posted(rs, rail, h, flags, number);
+	posted(rs, rail, h, flags & NMTI_RMA_SIGNAL ? number : 0);
 	rail->last_run = rail->run_of[number & rs->send_mask] = h->number;
 	if (--rs->nheld)
 		h[0] = h[1];

@@ -90,13 +90,6 @@ struct verbs_port {
 	char reason[128];
 };
 
-/* What a completion queue interrupts for. */
-enum verbs_arm {
-	VERBS_ARM_NOT,
-	VERBS_ARM_SOLICITED, /* what the peer asks to wake this end for */
-	VERBS_ARM_ALL,
-};
-
 struct verbs_cq {
 	struct ibv_cq *cq;
 	uint32_t size;
@@ -104,8 +97,7 @@ struct verbs_cq {
 	uint32_t reserved; /* entries that endpoints may fill */
 	uint32_t stale;    /* entries at most that destroyed endpoints have left */
 	unsigned int unacked;
-	uint32_t asking;   /* endpoints with a request whose completion is to wake */
-	uint8_t armed;     /* enum verbs_arm */
+	bool armed;
 };
 
 /* A shared receive queue, and the buffers of its receives. */
@@ -163,8 +155,6 @@ struct nmti_rma_ep {
 
 	/* Sending; requests are numbered from 1. */
 	uint64_t number, rung, done; /* given out; at the adapter; complete */
-	uint64_t asked;   /* the last that asks for its completion */
-	bool asking;      /* it is not complete; counted in the completion queue */
 	uint32_t depth;
 	uint32_t quiet;   /* requests since the last that asked for a completion */
 	uint32_t chained, staged;
@@ -383,9 +373,6 @@ struct verbs_cq *nmti_verbs_cq_find(struct nmti_rma_dev *dev, uint32_t entries);
 bool nmti_verbs_cq_room(const struct verbs_cq *cq, uint32_t entries);
 void nmti_verbs_cq_take(struct nmti_rma_ep *ep, struct verbs_cq *cq, uint32_t entries);
 void nmti_verbs_cq_give(struct nmti_rma_ep *ep);
-/* Request NUMBER asks for its completion; all that do are complete. */
-void nmti_verbs_asks(struct nmti_rma_ep *ep, uint64_t number);
-void nmti_verbs_answered(struct nmti_rma_ep *ep);
 void nmti_verbs_cqs_free(struct nmti_rma_dev *dev);
 int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max);
 void nmti_verbs_repost(struct nmti_rma_dev *dev); /* the receives that the last poll took */

@@ -59,23 +59,8 @@ void nmti_verbs_cq_take(struct nmti_rma_ep *ep, struct verbs_cq *cq, uint32_t en
 	cq->reserved += entries;
 }
 
-void nmti_verbs_asks(struct nmti_rma_ep *ep, uint64_t number)
-{
-	ep->asked = number;
-	ep->cq->asking += !ep->asking;
-	ep->asking = true;
-}
-
-void nmti_verbs_answered(struct nmti_rma_ep *ep)
-{
-	if (ep->asking)
-		ep->cq->asking--;
-	ep->asking = false;
-}
-
 void nmti_verbs_cq_give(struct nmti_rma_ep *ep)
 {
-	nmti_verbs_answered(ep);
 	if (ep->cq)
 		ep->cq->reserved -= ep->cq_share;
 	ep->cq = NULL;
@@ -147,12 +132,9 @@ nmti_hot static int on_sent(struct nmti_rma_ep *ep, const struct ibv_wc *wc,
 	if (number > ep->rung) { /* the marker, behind all others */
 		ep->marked = false;
 		ep->done = ep->rung;
-		nmti_verbs_answered(ep);
 		return 0;
 	}
 	ep->done = number;
-	if (number >= ep->asked)
-		nmti_verbs_answered(ep);
 	if (wc->status) {
 		fail_words(ep, wc);
 		return 0;
@@ -346,7 +328,7 @@ nmti_hot static int poll_one(struct nmti_rma_dev *dev, struct verbs_cq *cq,
 			return n;
 		}
 		if (got)
-			cq->armed = VERBS_ARM_NOT;
+			cq->armed = false;
 		dev->ahead_pos = 0;
 		dev->nahead = got;
 		n += look(dev, out + n, max - n);
@@ -431,23 +413,6 @@ nmti_hot int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, i
 
 /* ---- sleep ---- */
 
-/*
- * Bulk comes in bursts, of which not every write needs this end awake. What an adapter solicits for
- * errors of a shared receive queue differs, so there each completion wakes, as where a request waits.
- */
-static enum verbs_arm wakes_for(const struct verbs_cq *cq)
-{
-	return cq->asking || cq->shared ? VERBS_ARM_ALL : VERBS_ARM_SOLICITED;
-}
-
-static void arm_cq(struct nmti_rma_dev *dev, struct verbs_cq *cq, enum verbs_arm want)
-{
-	if (ibv_req_notify_cq(cq->cq, want == VERBS_ARM_SOLICITED))
-		return;
-	dev->asked += !cq->armed;
-	cq->armed = (uint8_t)want;
-}
-
 /* An interrupt for the next completion; what came before it was asked for is taken now. */
 int nmti_verbs_arm(struct nmti_rma_dev *dev)
 {
@@ -457,15 +422,15 @@ int nmti_verbs_arm(struct nmti_rma_dev *dev)
 	nmti_verbs_repost(dev);
 	for (uint32_t i = 0; i < dev->ncqs; i++) {
 		struct verbs_cq *cq = &dev->cqs[i];
-		enum verbs_arm want = wakes_for(cq);
 
-		if (cq->armed >= want || (!cq->reserved && !cq->stale))
+		if (cq->armed || (!cq->reserved && !cq->stale))
 			continue;
-		arm_cq(dev, cq, want);
+		cq->armed = !ibv_req_notify_cq(cq->cq, 0);
+		dev->asked += cq->armed;
 		dev->ahead_pos = 0;
 		dev->nahead = ibv_poll_cq(cq->cq, VERBS_BATCH, dev->ahead);
 		if (dev->nahead > 0) {
-			cq->armed = VERBS_ARM_NOT;
+			cq->armed = false;
 			return -EAGAIN;
 		}
 		dev->nahead = 0;
@@ -493,7 +458,7 @@ void nmti_verbs_comp_ready(struct nmti_source *src, uint32_t events)
 			return;
 		}
 		cq = context;
-		cq->armed = VERBS_ARM_NOT;
+		cq->armed = false;
 		if (++cq->unacked == ACK_AT) {
 			ibv_ack_cq_events(ibcq, ACK_AT);
 			cq->unacked = 0;

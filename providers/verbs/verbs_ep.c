@@ -253,7 +253,6 @@ void nmti_verbs_qp_free(struct nmti_rma_ep *ep)
 	ep->posted = 0;
 	ep->done = ep->rung;
 	ep->marked = false;
-	nmti_verbs_answered(ep);
 	next_generation(ep);
 }
 

@@ -59,14 +59,11 @@ nmti_hot static uint64_t submit(struct nmti_rma_ep *ep, struct verbs_tx *tx, uin
 	bool hold = flags & NMTI_RMA_MORE && ep->chained + 1 < VERBS_CHAIN;
 	bool signal = flags & NMTI_RMA_SIGNAL || ++ep->quiet >= ep->depth / 2;
 
-	if (signal) {
+	if (signal)
 		ep->quiet = 0;
-		nmti_verbs_asks(ep, ep->number + 1);
-	}
 	if (hold && tx->wr.send_flags & IBV_SEND_INLINE)
 		hold = stage(ep, tx);
-	tx->wr.send_flags |= (signal ? IBV_SEND_SIGNALED : 0) |
-			     (flags & NMTI_RMA_SOLICIT ? IBV_SEND_SOLICITED : 0);
+	tx->wr.send_flags |= signal ? IBV_SEND_SIGNALED : 0;
 	tx->wr.wr_id = verbs_wr_id(ep, ++ep->number);
 	tx->wr.sg_list = &tx->sge;
 	tx->wr.num_sge = tx->sge.length ? 1 : 0;
@@ -152,7 +149,7 @@ int nmti_verbs_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint3
 	}
 	tx->wr.opcode = IBV_WR_SEND;
 	tx->sge.length = len;
-	*number = submit(ep, tx, flags | NMTI_RMA_SOLICIT);
+	*number = submit(ep, tx, flags);
 	return 0;
 }
 
@@ -179,10 +176,8 @@ void nmti_verbs_mark(struct nmti_rma_ep *ep)
 				  .opcode = IBV_WR_RDMA_WRITE, .send_flags = IBV_SEND_SIGNALED };
 	struct ibv_send_wr *bad;
 
-	if (ibv_post_send(ep->qp, &wr, &bad)) {
+	if (ibv_post_send(ep->qp, &wr, &bad))
 		nmti_verbs_qp_free(ep);
-		return;
-	}
-	ep->marked = true;
-	nmti_verbs_asks(ep, ep->rung + 1);
+	else
+		ep->marked = true;
 }

@@ -57,7 +57,7 @@ struct sim_counts {
 	uint64_t denied;       /* requests that a device refused, with HOSTILE */
 	uint64_t violations;   /* ever, of the rules of a device: each is a bug, told on standard error */
 	uint64_t writes, sends, asks, signalled, doorbells, bytes;
-	uint64_t deepest, stillest; /* most requests under way; most bytes that wake nobody */
+	uint64_t deepest; /* most requests under way */
 	uint64_t regs;         /* registrations now */
 	uint64_t endpoints;    /* now */
 };

@@ -53,7 +53,6 @@ struct nmti_rma_ep {
 	struct sim_item *head, *tail; /* own requests that are not acknowledged */
 	struct sim_item *held;        /* the first one that the doorbell was not rung for */
 	uint64_t number;              /* of the last request */
-	uint64_t still;               /* bytes since the last that wakes the peer */
 	uint64_t acked, queued, told; /* acknowledged; in the completion queue; polled */
 	int64_t last_due;             /* of what keeps its order */
 	uint32_t imms, messages;      /* in the completion queue */

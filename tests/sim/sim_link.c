@@ -47,23 +47,17 @@ static void release(struct nmti_rma_ep *ep)
 		sim_wake(ep->peer->dev);
 }
 
-static void look_at(struct nmti_rma_ep *ep, const struct sim_item *it, uint32_t flags)
+static void count_depth(const struct nmti_rma_ep *ep)
 {
 	uint64_t deep = ep->number - ep->acked;
 
 	sim.counts.deepest = deep > sim.counts.deepest ? deep : sim.counts.deepest;
-	if (it->message || it->empty)
-		return;
-	ep->still = flags & NMTI_RMA_SOLICIT ? 0 : ep->still + it->len;
-	sim.counts.stillest = ep->still > sim.counts.stillest ? ep->still : sim.counts.stillest;
-	if (ep->still && !(flags & NMTI_RMA_MORE))
-		sim_violation("a burst that lets the peer sleep on");
 }
 
 static int post(struct nmti_rma_ep *ep, struct sim_item *it, uint32_t flags, uint64_t *number)
 {
 	it->number = *number = ++ep->number;
-	look_at(ep, it, flags);
+	count_depth(ep);
 	it->signal = flags & NMTI_RMA_SIGNAL;
 	sim.counts.signalled += it->signal;
 	if (ep->tail)

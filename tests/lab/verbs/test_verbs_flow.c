@@ -420,8 +420,7 @@ static void test_arm(void **state)
 		fd = arm(&b);
 		assert_false(ready(fd, 20)); /* nothing comes, nothing wakes */
 		side_enter(&a);
-		assert_int_equal(end_write(&x, &ma.reg, 0, 8, &mb.reg, 0, i,
-					   NMTI_RMA_SIGNAL | NMTI_RMA_SOLICIT), 0);
+		assert_int_equal(end_write(&x, &ma.reg, 0, 8, &mb.reg, 0, i, NMTI_RMA_SIGNAL), 0);
 		assert_true(ready(fd, 5000));
 		RIG_UNTIL(&a, &b, RIG_LIMIT, y.imms == i + 1 && x.number == i + 1);
 	}
@@ -435,72 +434,6 @@ static void test_arm(void **state)
 	RIG_UNTIL(&a, &b, RIG_LIMIT, y.imms == 21);
 	assert_int_equal(y.imm[20].imm, 99);
 	ends_part(&x, &y);
-	mem_free(&ma);
-	mem_free(&mb);
-}
-
-/* Bytes alone do not wake, but for those that ask for it; a shared queue wakes for all. */
-static void test_solicited(void **state)
-{
-	struct mem ma, mb;
-	int fd;
-
-	(void)state;
-	ends_join(&x, &a, &y, &b, NULL);
-	mem_new(&ma, &a, 64);
-	mem_new(&mb, &b, 64);
-	RIG_FOR(&a, &b, 50 * MS);
-	fd = arm(&b);
-	side_enter(&a);
-	for (uint32_t i = 0; i < 3; i++)
-		assert_int_equal(end_write(&x, &ma.reg, 0, 8, &mb.reg, 0, i, NMTI_RMA_SIGNAL), 0);
-	RIG_UNTIL(&a, NULL, RIG_LIMIT, x.number == 3);
-	assert_int_equal(ready(fd, 100), y.ep->srq != NULL);
-	side_enter(&a);
-	assert_int_equal(end_write(&x, &ma.reg, 0, 8, &mb.reg, 0, 3, NMTI_RMA_SOLICIT), 0);
-	assert_true(ready(fd, 5000));
-	RIG_UNTIL(&a, &b, RIG_LIMIT, y.imms == 4);
-	fd = arm(&b);
-	side_enter(&a);
-	assert_int_equal(end_send(&x, "word", 4, 0), 0);
-	assert_true(ready(fd, 5000));
-	RIG_UNTIL(&a, &b, RIG_LIMIT, y.msgs == 1);
-	ends_part(&x, &y);
-	mem_free(&ma);
-	mem_free(&mb);
-}
-
-/* Who waits for a request of its own is woken for it, also if it was armed before; then no more. */
-static void test_asking(void **state)
-{
-	struct mem ma, mb;
-	int fd;
-
-	(void)state;
-	ends_join(&x, &a, &y, &b, NULL);
-	mem_new(&ma, &a, 64);
-	mem_new(&mb, &b, 64);
-	RIG_FOR(&a, &b, 50 * MS);
-	for (uint64_t i = 1; i < 10; i++) {
-		fd = arm(&b);
-		assert_int_equal(end_write(&y, &mb.reg, 0, 8, &ma.reg, 0, 0, NMTI_RMA_SIGNAL), 0);
-		if (ops->arm(b.dev) != -EAGAIN)
-			assert_true(ready(fd, 5000));
-		RIG_UNTIL(&a, &b, RIG_LIMIT, y.number == i && x.imms == i);
-		assert_int_equal(y.ep->cq->asking, 0);
-	}
-	fd = arm(&b);
-	side_enter(&a);
-	assert_int_equal(end_write(&x, &ma.reg, 0, 8, &mb.reg, 0, 0, NMTI_RMA_SIGNAL), 0);
-	RIG_UNTIL(&a, NULL, RIG_LIMIT, x.number == 1);
-	assert_int_equal(ready(fd, 100), y.ep->srq != NULL);
-	RIG_UNTIL(&a, &b, RIG_LIMIT, y.imms == 1);
-	/* One that is never answered is not counted for ever. */
-	side_enter(&b);
-	assert_int_equal(end_write(&y, &mb.reg, 0, 8, &ma.reg, 0, 0, NMTI_RMA_SIGNAL), 0);
-	ends_part(&x, &y);
-	for (uint32_t c = 0; c < b.dev->ncqs; c++)
-		assert_int_equal(b.dev->cqs[c].asking, 0);
 	mem_free(&ma);
 	mem_free(&mb);
 }
@@ -544,8 +477,6 @@ int main(int argc, char **argv)
 		TEST(test_many),
 		TEST(test_shared),
 		TEST(test_arm),
-		TEST(test_solicited),
-		TEST(test_asking),
 		TEST(test_small_polls),
 	};
 
