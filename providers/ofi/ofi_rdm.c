@@ -15,6 +15,7 @@
 #define HELLO_AGAIN INT64_C(100000000)
 #define LOST_AFTER INT64_C(1000000000)
 #define IDLE_PEERS 256u
+#define EP_TRIES 64
 
 /* ---- peers ---- */
 
@@ -259,6 +260,28 @@ static int recvs_new(struct nmti_rma_dev *dev)
 	return rc;
 }
 
+static int ep_open(struct nmti_rma_dev *dev)
+{
+	int rc = fi_endpoint(dev->domain, dev->info, &dev->ep, NULL);
+
+	if (rc)
+		return rc;
+	rc = fi_ep_bind(dev->ep, &dev->av->fid, 0);
+	if (!rc)
+		rc = fi_ep_bind(dev->ep, &dev->cq->fid, FI_TRANSMIT | FI_RECV);
+	if (!rc)
+		rc = fi_enable(dev->ep);
+	if (rc) {
+		fi_close(&dev->ep->fid);
+		dev->ep = NULL;
+	}
+	return rc;
+}
+
+/*
+ * shm names endpoints by process and number. A killed process leaves its names in /dev/shm, where a
+ * later one with its process number finds them busy: the next number is free.
+ */
 int nmti_ofi_rdm_open(struct nmti_rma_dev *dev)
 {
 	struct fi_av_attr attr = { .type = dev->info->domain_attr->av_type };
@@ -266,13 +289,9 @@ int nmti_ofi_rdm_open(struct nmti_rma_dev *dev)
 	int rc = fi_av_open(dev->domain, &attr, &dev->av, NULL);
 
 	if (!rc)
-		rc = fi_endpoint(dev->domain, dev->info, &dev->ep, NULL);
-	if (!rc)
-		rc = fi_ep_bind(dev->ep, &dev->av->fid, 0);
-	if (!rc)
-		rc = fi_ep_bind(dev->ep, &dev->cq->fid, FI_TRANSMIT | FI_RECV);
-	if (!rc)
-		rc = fi_enable(dev->ep);
+		rc = ep_open(dev);
+	for (int i = 1; i < EP_TRIES && rc == -FI_EBUSY; i++)
+		rc = ep_open(dev);
 	if (!rc)
 		rc = fi_getname(&dev->ep->fid, dev->name.addr, &len);
 	dev->name.alen = (uint8_t)len;

@@ -5,7 +5,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -66,10 +69,40 @@ static void t_opens_what_it_lists(void **state)
 	assert_int_equal(nmt_ctx_close(ctx), 0);
 }
 
+/* Files of endpoints of this process that nobody has, as a killed one leaves them, are passed by. */
+static void t_names_of_the_dead(void **state)
+{
+	struct nmt_domain *dom, *other;
+	char from[64], to[64], cmd[160];
+	struct nmt_ctx *ctx, *ctx2;
+	int n = 63;
+
+	(void)state;
+	assert_int_equal(open_it("ofi/shm", &dom, &ctx), 0);
+	do
+		snprintf(from, sizeof(from), "/dev/shm/%d:%d:%d", getpid(), getuid(), n);
+	while (access(from, F_OK) && n-- > 0);
+	assert_true(n >= 0);
+	for (int i = 1; i <= 3; i++) {
+		snprintf(to, sizeof(to), "/dev/shm/%d:%d:%d", getpid(), getuid(), n + i);
+		snprintf(cmd, sizeof(cmd), "cp %s %s", from, to);
+		assert_int_equal(system(cmd), 0);
+	}
+	assert_int_equal(open_it("ofi/shm", &other, &ctx2), 0);
+	assert_int_equal(nmt_domain_close(other), 0);
+	assert_int_equal(nmt_ctx_close(ctx2), 0);
+	assert_int_equal(nmt_domain_close(dom), 0);
+	assert_int_equal(nmt_ctx_close(ctx), 0);
+	snprintf(cmd, sizeof(cmd), "rm -f /dev/shm/%d:%d:*", getpid(), getuid());
+	assert_int_equal(system(cmd), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(t_unknown_fabric), cmocka_unit_test(t_opens_what_it_lists),
+		cmocka_unit_test(t_unknown_fabric),
+		cmocka_unit_test(t_names_of_the_dead),
+		cmocka_unit_test(t_opens_what_it_lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
