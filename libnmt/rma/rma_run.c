@@ -7,10 +7,9 @@
  *
  * Completions. Of runs that follow each other one of sixteen or more asks for its completion, which
  * tells of those before it: the last of a burst if it can be, or sooner where memory of ours fills
- * up. The last of a burst asks too when
- * somebody waits for it (for borrowed memory, a flush, the end) and nothing else on its rail has yet
- * to be told. What is told later finds runs behind it that did not ask: if nothing is posted until
- * the turn after that, an empty request asks for them.
+ * up. The last of a burst asks too when somebody waits for it (for borrowed memory, a flush, the end)
+ * and nothing else on its rail has yet to be told. What is told later finds runs behind it that did
+ * not ask: if nothing is posted until the turn after that, an empty request asks for them.
  */
 #include "rma/rma_int.h"
 

@@ -274,7 +274,7 @@ void nmti_win_stats(const struct nmti_win *w, struct nmti_win_stat *st)
 	st->ctrl_taken = w->ctl.got;
 	st->grants_sent = w->ctl.grants_sent;
 	st->grants_got = w->ctl.grants_got;
-	st->granted = (uint32_t)(w->tx.tail - w->tx.cur);
+	st->granted = (uint32_t)nmti_win_granted(w);
 	st->ready = w->rx.ready_tail - w->rx.ready_head;
 	st->held = w->rx.held;
 }

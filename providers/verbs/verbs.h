@@ -254,6 +254,18 @@ struct nmti_rma_dev {
 	uint8_t msgs[VERBS_BATCH][VERBS_MSG_MAX];
 };
 
+/* No endpoint, nothing to tell. */
+static inline void verbs_dev_empty(struct nmti_rma_dev *dev)
+{
+	dev->free_slot = VERBS_EPS;
+	nmti_list_init(&dev->eps);
+	nmti_list_init(&dev->expected);
+	nmti_list_init(&dev->events);
+	nmti_list_init(&dev->touched);
+	nmti_list_init(&dev->quitting);
+	nmti_list_init(&dev->regs);
+}
+
 /*
  * ---- wr_id: direction, generation, index of the endpoint, number of the request or slot; for shared
  * receives the index of their queue ----

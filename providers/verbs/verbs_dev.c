@@ -203,14 +203,8 @@ int nmti_verbs_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_
 		return -ENOMEM;
 	dev->pd = pd;
 	dev->comp_src.fd = dev->async_src.fd = dev->cm_src.fd = dev->sock = -1;
-	dev->free_slot = VERBS_EPS;
 	dev->park_timer.fire = nmti_verbs_cm_late;
-	nmti_list_init(&dev->eps);
-	nmti_list_init(&dev->expected);
-	nmti_list_init(&dev->events);
-	nmti_list_init(&dev->touched);
-	nmti_list_init(&dev->quitting);
-	nmti_list_init(&dev->regs);
+	verbs_dev_empty(dev);
 	nmti_verbs_options(pd->ctx, &dev->opt);
 	rc = choose(dev, device ? device : "");
 	if (!rc)

@@ -27,9 +27,10 @@ static void hear_again(void);
 
 void sim_set(const struct sim_knobs *knobs)
 {
-	bool deaf = sim.knobs.deaf;
+	bool deaf;
 
 	pthread_mutex_lock(&sim.lock);
+	deaf = sim.knobs.deaf;
 	sim.knobs = *knobs;
 	sim.rng = knobs->seed;
 	sim.counts = (struct sim_counts){ .regs = sim.counts.regs,

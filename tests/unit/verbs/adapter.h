@@ -227,13 +227,7 @@ static void adapter_open(int max_cqe)
 						   .max_srq_wr = 1 << 13 };
 	dev->limits = (struct nmti_rma_limits){ .send_depth = 64, .recv_slots = 1000,
 						.inline_max = 256 };
-	dev->free_slot = VERBS_EPS;
-	nmti_list_init(&dev->eps);
-	nmti_list_init(&dev->expected);
-	nmti_list_init(&dev->events);
-	nmti_list_init(&dev->touched);
-	nmti_list_init(&dev->quitting);
-	nmti_list_init(&dev->regs);
+	verbs_dev_empty(dev);
 	context.ops.post_srq_recv = post_srq;
 	context.ops.post_recv = post_recv;
 	context.ops.post_send = post_send;
