@@ -248,7 +248,7 @@ nmti_hot void nmti_rma_go_on(struct rma_stream *rs, int flags)
 		return;
 	nmti_rma_progress(rs->s->pd);
 	nmti_rma_completed(rs);
-	if (nmti_rma_pump(rs, UINT32_MAX))
+	if (nmti_rma_pump(rs, UINT32_MAX) || rs->wait == NMTI_WIN_DEPTH) /* a turn asks for completions */
 		nmti_work(rs->s);
 }
 
