@@ -113,17 +113,19 @@ static struct rma_slab *slab_new(struct rma_stream *rs)
 	return sl;
 }
 
+/* Of the newest slab, which is the largest: cells that go in turn there adjoin. */
 static struct nmti_cell *cell_get(struct rma_stream *rs, uint16_t *region)
 {
 	struct rma_rx *rx = &rs->rx;
-	uint32_t i = 0;
+	uint32_t i = rx->nslabs;
 
 	if (!nmti_cell_may(rs->s))
 		return NULL;
-	while (i < rx->nslabs && !nmti_slab_has(rx->slab[i].slab))
-		i++;
-	if (i == rx->nslabs && !slab_new(rs))
+	while (i && !nmti_slab_has(rx->slab[i - 1].slab))
+		i--;
+	if (!i && !slab_new(rs))
 		return NULL;
+	i = i ? i - 1 : rx->nslabs - 1;
 	*region = (uint16_t)i;
 	return nmti_slab_get(rs->s, rx->slab[i].slab);
 }

@@ -23,6 +23,8 @@
 
 #define NMTI_WIN_REGIONS 256u /* announced at one time by each side, at most */
 #define NMTI_WIN_CANCELS 16u  /* unanswered, at most */
+/* Bytes from which on a run does not go on in the next segment: its receiver has all or nothing. */
+#define NMTI_WIN_SPAN (UINT32_C(1) << 20)
 
 /* Fixed at set-up. tx: what this end sends, rx: what it receives. */
 struct nmti_win_attr {
@@ -129,7 +131,8 @@ struct nmti_seg {
 };
 
 /*
- * Add a segment behind the others; it will be granted. 0; -ENOSPC: see nmti_win_room(); -EPIPE: the
+ * Add a segment; it will be granted: in posted mode behind the others, in pool mode behind those that
+ * are granted, the others in the order of their memory, region by region. 0; -ENOSPC: see nmti_win_room(); -EPIPE: the
  * end was taken; -EINVAL: not in a known region.
  * Each segment ends once: by a piece with last, or by nmti_win_returned().
  */
@@ -145,8 +148,8 @@ uint64_t nmti_win_unfilled(const struct nmti_win *w);
 int nmti_win_arrived(struct nmti_win *w, uint8_t rail, uint32_t imm, uint32_t len);
 
 /*
- * What the stream brings next, in order. A piece is at most one run; consecutive pieces of the same
- * segment are neighbours in memory.
+ * What the stream brings next, in order. A piece is at most one run, and of one segment; consecutive
+ * pieces of the same segment are neighbours in memory.
  */
 struct nmti_piece {
 	uint64_t cookie; /* of the segment; none if the piece has no bytes and is not its last */
@@ -172,7 +175,7 @@ void nmti_win_take(struct nmti_win *w);
  * is none.
  */
 struct nmti_win_at {
-	uint32_t ready, out;
+	uint32_t ready, done, out;
 	uint64_t out_at;
 };
 void nmti_win_first(const struct nmti_win *w, struct nmti_win_at *at);
@@ -252,7 +255,7 @@ struct nmti_win_stat {
 	uint64_t runs_sent, runs_taken, ctrl_sent, ctrl_taken;
 	uint64_t grants_sent, grants_got; /* segments */
 	uint32_t granted;  /* by the peer, unfilled segments */
-	uint32_t ready;    /* pieces that nobody took */
+	uint32_t ready;    /* runs that nobody took */
 	uint32_t held;     /* arrivals that are not in order yet */
 };
 void nmti_win_stats(const struct nmti_win *w, struct nmti_win_stat *st);

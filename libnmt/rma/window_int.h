@@ -243,10 +243,15 @@ static inline uint64_t win_min(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Where a run from OFFSET has to stop: at END, or at the end of its stripe. */
+static inline uint64_t win_stripe_left(uint64_t offset, uint32_t mask)
+{
+	return mask + UINT64_C(1) - (offset & mask);
+}
+
+/* Where a run from OFFSET that stays in its segment has to stop: at END, or at its stripe's end. */
 static inline uint64_t win_stop(uint64_t offset, uint64_t end, uint32_t mask)
 {
-	return offset + win_min(end - offset, mask + UINT64_C(1) - (offset & mask));
+	return offset + win_min(end - offset, win_stripe_left(offset, mask));
 }
 
 /* The rail behind bytes that ended at OFFSET. */

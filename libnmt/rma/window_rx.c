@@ -3,7 +3,7 @@
  * The receiving direction of a window: segments, arrivals and their order, pieces, credit.
  *
  * Runs wait in the ring of their rail until it is their turn, then go to the ready queue and are
- * checked there and then; a piece is a ready run.
+ * checked there and then; a piece is a ready run, or what it has in one segment.
  */
 #include "rma/window_int.h"
 
@@ -78,6 +78,25 @@ static bool region_has(const struct nmti_win *w, const struct nmti_seg *seg)
 	return seg->len && seg->len <= len && seg->offset <= len - seg->len;
 }
 
+static bool before(const struct rx_seg *a, const struct rx_seg *b)
+{
+	return a->region != b->region ? a->region < b->region : a->offset < b->offset;
+}
+
+/*
+ * The newest segment goes before those that wait and lie behind it in memory, so that many adjoin.
+ * One with bytes of an earlier epoch stays the first.
+ */
+static void sort_last(struct win_rx *r)
+{
+	uint32_t first = r->grant + (r->grant == r->in && r->part), pos = r->tail - 1;
+	struct rx_seg s = *win_rx_seg(r, pos);
+
+	for (; pos != first && before(&s, win_rx_seg(r, pos - 1)); pos--)
+		*win_rx_seg(r, pos) = *win_rx_seg(r, pos - 1);
+	*win_rx_seg(r, pos) = s;
+}
+
 int nmti_win_add(struct nmti_win *w, const struct nmti_seg *seg)
 {
 	struct win_rx *r = &w->rx;
@@ -97,6 +116,8 @@ int nmti_win_add(struct nmti_win *w, const struct nmti_seg *seg)
 	};
 	r->pending++;
 	r->grantable += seg->len;
+	if (!r->posted)
+		sort_last(r);
 	return 0;
 }
 
@@ -135,6 +156,15 @@ static inline void credit(struct win_rx *r, uint8_t rail)
 
 /* ---- runs in order -------------------------------------------------------------------------- */
 
+/* The current segment is over: the next one. */
+static void next_segment(struct nmti_win *w)
+{
+	w->rx.open--;
+	w->rx.in++;
+	w->rx.part = 0;
+	nmti_win_rx_load(w);
+}
+
 /* The current segment ends with the run E. */
 static void end_segment(struct nmti_win *w, struct rx_ready *e, uint8_t how)
 {
@@ -143,10 +173,7 @@ static void end_segment(struct nmti_win *w, struct rx_ready *e, uint8_t how)
 	if (win_rx_seg(r, r->in)->flags & SEG_WANT)
 		r->wants--;
 	e->flags |= READY_LAST | how;
-	r->open--;
-	r->in++;
-	r->part = 0;
-	nmti_win_rx_load(w);
+	next_segment(w);
 }
 
 /* A run goes to the ready queue. The checks are behind us. */
@@ -182,6 +209,41 @@ static inline void arrive_bytes(struct nmti_win *w, uint32_t len, bool eor)
 	r->offset += len;
 	if (unlikely(r->offset == r->stop || (eor && r->posted)))
 		arrive_edge(w, e);
+}
+
+/* Whether the granted segments from the current one on that adjoin in memory have room for LEN bytes. */
+static bool adjoins(const struct win_rx *r, uint32_t len)
+{
+	uint64_t room = r->end - r->offset;
+
+	for (uint32_t pos = r->in; room && room < len && pos + 1 != r->grant; pos++) {
+		const struct rx_seg *s = win_rx_seg(r, pos), *next = win_rx_seg(r, pos + 1);
+
+		if (next->region != s->region || next->offset != s->offset + s->len)
+			break;
+		room += next->len;
+	}
+	return room >= len;
+}
+
+/* Pool mode: bytes of several segments. */
+static int arrive_across(struct nmti_win *w, uint32_t len, bool eor)
+{
+	struct win_rx *r = &w->rx;
+	uint64_t end = r->offset + len;
+	struct rx_ready *e;
+
+	if (r->posted || len > win_stripe_left(r->offset, r->stripe) || !adjoins(r, len))
+		return -EPROTO;
+	e = ready(r, len, eor);
+	while (r->end < end) {
+		r->offset = r->end;
+		next_segment(w);
+	}
+	r->offset = end;
+	if (end == r->stop)
+		arrive_edge(w, e);
+	return 0;
 }
 
 /* The end of a record, without bytes. */
@@ -253,8 +315,10 @@ static int arrive_other(struct nmti_win *w, uint32_t imm, uint32_t len)
 
 	if (err)
 		return err;
-	if (m.epoch != w->tx.epoch || m.seq != w->rx.seq || len)
+	if (m.epoch != w->tx.epoch || m.seq != w->rx.seq)
 		return -EPROTO;
+	if (len)
+		return arrive_across(w, len, m.eor);
 	if (m.type == NMTI_RUN_DATA)
 		return arrive_eor(w);
 	if (m.type == NMTI_RUN_STOP)
@@ -371,13 +435,30 @@ nmti_hot int nmti_win_arrived(struct nmti_win *w, uint8_t rail, uint32_t imm, ui
 
 /* ---- pieces --------------------------------------------------------------------------------- */
 
-/* The ready run E as a piece: of segment OUT, at OUT_AT. */
-static inline void make_piece(const struct win_rx *r, const struct rx_ready *e, uint32_t out,
-			      uint64_t out_at, struct nmti_piece *piece)
+/* A run's part in its first segment, which it fills. */
+static void make_part(const struct rx_seg *s, uint64_t out_at, struct nmti_piece *piece)
 {
-	piece->cookie = win_rx_seg(r, out)->cookie;
+	*piece = (struct nmti_piece){
+		.cookie = s->cookie,
+		.offset = out_at,
+		.len = (uint32_t)(s->len - out_at),
+		.last = true,
+	};
+}
+
+/* The ready run E as a piece, LEN bytes of it: of segment OUT, at OUT_AT. */
+static inline void make_piece(const struct win_rx *r, const struct rx_ready *e, uint32_t len,
+			      uint32_t out, uint64_t out_at, struct nmti_piece *piece)
+{
+	const struct rx_seg *s = win_rx_seg(r, out);
+
+	if (unlikely(len > s->len - out_at)) {
+		make_part(s, out_at, piece);
+		return;
+	}
+	piece->cookie = s->cookie;
 	piece->offset = out_at;
-	piece->len = e->len;
+	piece->len = len;
 	piece->eor = e->flags & READY_EOR;
 	piece->last = e->flags & READY_LAST;
 	piece->fin = e->flags & READY_FIN;
@@ -394,16 +475,17 @@ nmti_hot bool nmti_win_ready(const struct nmti_win *w)
 nmti_hot bool nmti_win_peek(const struct nmti_win *w, struct nmti_piece *piece)
 {
 	const struct win_rx *r = &w->rx;
+	const struct rx_ready *e = &r->ready[r->ready_head & r->ready_mask];
 
 	if (r->ready_head == r->ready_tail)
 		return false;
-	make_piece(r, &r->ready[r->ready_head & r->ready_mask], r->out, r->out_at, piece);
+	make_piece(r, e, e->len, r->out, r->out_at, piece);
 	return true;
 }
 
 void nmti_win_first(const struct nmti_win *w, struct nmti_win_at *at)
 {
-	*at = (struct nmti_win_at){ w->rx.ready_head, w->rx.out, w->rx.out_at };
+	*at = (struct nmti_win_at){ w->rx.ready_head, 0, w->rx.out, w->rx.out_at };
 }
 
 bool nmti_win_look(const struct nmti_win *w, struct nmti_win_at *at, struct nmti_piece *piece)
@@ -413,10 +495,14 @@ bool nmti_win_look(const struct nmti_win *w, struct nmti_win_at *at, struct nmti
 
 	if (at->ready == r->ready_tail)
 		return false;
-	make_piece(r, e, at->out, at->out_at, piece);
-	at->ready++;
-	at->out_at += e->len;
-	if (!(e->flags & READY_LAST))
+	make_piece(r, e, e->len - at->done, at->out, at->out_at, piece);
+	at->out_at += piece->len;
+	at->done += piece->len;
+	if (at->done == e->len) {
+		at->ready++;
+		at->done = 0;
+	}
+	if (!piece->last)
 		return true;
 	at->out_at = 0;
 	do
@@ -447,11 +533,32 @@ static void finish(struct nmti_win *w)
 	trim(r);
 }
 
+static void segment_taken(struct win_rx *r)
+{
+	r->out++;
+	r->out_at = 0;
+	settle_out(r);
+}
+
+/* N bytes of the run E, and their segment; the rest of it is a piece of the next one. */
+static void take_part(struct win_rx *r, struct rx_ready *e, uint64_t n)
+{
+	e->len -= (uint32_t)n;
+	r->took += n;
+	segment_taken(r);
+}
+
 nmti_hot void nmti_win_take(struct nmti_win *w)
 {
 	struct win_rx *r = &w->rx;
-	const struct rx_ready *e = &r->ready[r->ready_head++ & r->ready_mask];
+	struct rx_ready *e = &r->ready[r->ready_head & r->ready_mask];
+	uint64_t left = win_rx_seg(r, r->out)->len - r->out_at;
 
+	if (unlikely(e->len > left)) {
+		take_part(r, e, left);
+		return;
+	}
+	r->ready_head++;
 	r->taken++;
 	r->took += e->len;
 	r->out_at += e->len;
@@ -466,9 +573,7 @@ nmti_hot void nmti_win_take(struct nmti_win *w)
 		finish(w);
 		return;
 	}
-	r->out++;
-	r->out_at = 0;
-	settle_out(r);
+	segment_taken(r);
 }
 
 /* ---- cancel --------------------------------------------------------------------------------- */

@@ -76,6 +76,24 @@ static enum nmti_win_wait next_other(const struct win_tx *t, uint64_t len, bool 
 	return offer(t, run, NMTI_RUN_DATA, 0, true);
 }
 
+/*
+ * How many of LEN bytes one run takes when the current segment has room for N, not for all: those
+ * behind it may adjoin, too.
+ */
+static uint64_t span(const struct win_tx *t, uint64_t n, uint64_t len)
+{
+	uint64_t most = win_min(len, win_stripe_left(t->offset, t->stripe));
+
+	for (uint64_t i = t->cur; n < most && n < NMTI_WIN_SPAN && i + 1 != t->tail; i++) {
+		const struct tx_seg *s = win_tx_seg(t, i), *next = win_tx_seg(t, i + 1);
+
+		if (next->region != s->region || next->at != s->at + s->len)
+			break;
+		n += next->len;
+	}
+	return win_min(n, most);
+}
+
 nmti_hot enum nmti_win_wait nmti_win_next(const struct nmti_win *w, uint64_t len, bool eor,
 					  struct nmti_run *run)
 {
@@ -84,6 +102,8 @@ nmti_hot enum nmti_win_wait nmti_win_next(const struct nmti_win *w, uint64_t len
 
 	if (unlikely(!n))
 		return next_other(t, len, eor, run);
+	if (unlikely(n != len) && !t->posted)
+		n = span(t, n, len);
 	return offer(t, run, NMTI_RUN_DATA, (uint32_t)n, eor && n == len);
 }
 
@@ -140,6 +160,8 @@ static void posted_edge(struct nmti_win *w, const struct nmti_run *run)
 
 	if (run->len)
 		t->rail = win_rail_behind(t->rail, t->nrails, t->offset, t->stripe);
+	while (t->offset > t->end) /* into segments that adjoin */
+		t->end += win_tx_seg(t, ++t->cur)->len;
 	if (t->offset == t->end || run->type || (run->eor && t->posted))
 		posted_end(w, run);
 	else
@@ -157,7 +179,7 @@ nmti_hot uint64_t nmti_win_posted(struct nmti_win *w, const struct nmti_run *run
 	t->offset += run->len;
 	t->flight += run->len;
 	t->records += run->eor;
-	if (unlikely(t->offset == t->stop || run->type || (run->eor && t->posted)))
+	if (unlikely(t->offset >= t->stop || run->type || (run->eor && t->posted)))
 		posted_edge(w, run);
 	return t->number;
 }

@@ -69,7 +69,7 @@ static const struct {
 	{ OPTION_IGNORED, { "option-ignored", RAW, "t_options_can_be_set_and_read" } },
 	{ RMA_WRITE_DROPPED, { "rma-write-dropped", SIM, "t_send_recv" } },
 	{ RMA_WRITE_DOUBLED, { "rma-write-doubled", SIM, "t_send_recv" } },
-	{ RMA_WRITES_SWAPPED, { "rma-writes-swapped", SIM, "t_large_send_from_one_call" } },
+	{ RMA_WRITES_SWAPPED, { "rma-writes-swapped", SIM, "t_both_directions_at_once" } },
 	{ RMA_WRONG_OFFSET, { "rma-wrong-offset", SIM_POSTED, "t_both_directions_at_once" } },
 	{ RMA_SHORT_WRITE, { "rma-short-write", SIM, "t_both_directions_at_once" } },
 	{ RMA_EOR_LOST, { "rma-eor-lost", SIM_REC, "t_record_boundaries_are_kept" } },

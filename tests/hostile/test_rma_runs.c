@@ -120,16 +120,24 @@ static void bad_and_more(struct rig *r, struct rfoe *x)
 
 /* ---- lengths --------------------------------------------------------------------------------- */
 
-static void beyond_cell(struct rig *r, struct rfoe *x)
+/* Behind the first N bytes one byte more than there is in the cells, which adjoin. */
+static void too_long(struct rig *r, struct rfoe *x, uint32_t n)
 {
-	(void)r;
-	rfoe_imm_run(x, rfoe_imm(x, NMTI_RUN_DATA, false), (uint32_t)x->seg[0].len + 1);
+	uint64_t len = x->segs * x->seg[0].len;
+
+	assert_true(x->segs > 1 && x->seg[x->segs - 1].offset == len - x->seg[0].len);
+	rfoe_put(r, x, n);
+	rfoe_imm_run(x, rfoe_imm(x, NMTI_RUN_DATA, false), (uint32_t)(len - n) + 1);
 }
 
-static void beyond_rest_of_cell(struct rig *r, struct rfoe *x)
+static void beyond_cells(struct rig *r, struct rfoe *x)
 {
-	rfoe_put(r, x, 100);
-	rfoe_imm_run(x, rfoe_imm(x, NMTI_RUN_DATA, false), (uint32_t)x->seg[0].len - 99);
+	too_long(r, x, (uint32_t)x->seg[0].len);
+}
+
+static void beyond_rest_of_cells(struct rig *r, struct rfoe *x)
+{
+	too_long(r, x, 100);
 }
 
 /* The position is at the start of a stripe, on rail 1; FIN came too early, on rail 0. */
@@ -356,8 +364,8 @@ static const struct rma_case cases[] = {
 	{ "bytes behind FIN", behind_fin, 0, MALFORMED },
 	{ "FIN twice", fin_twice, 0, MALFORMED },
 	{ "a bad run, and twenty more", bad_and_more, FOE_RECORDS, MALFORMED },
-	{ "longer than the cell", beyond_cell, 0, MALFORMED },
-	{ "longer than the rest of the cell", beyond_rest_of_cell, 0, MALFORMED },
+	{ "longer than the cells", beyond_cells, 0, MALFORMED },
+	{ "longer than the rest of the cells", beyond_rest_of_cells, 0, MALFORMED },
 	{ "FIN with runs before it missing", fin_too_early, FOE_RAILS3, MALFORMED },
 	{ "no segment left", no_segment, 0, MALFORMED },
 	{ "more runs than slots", flood, 0, MALFORMED },

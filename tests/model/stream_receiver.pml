@@ -45,7 +45,11 @@ inline receive(n)
 #ifdef POSTED
 	assert(r_current < r_granted);
 #endif
+#ifdef SPAN
+	assert(n == 0 || r_current < r_granted);
+#else
 	assert(n == 0 || r_current < r_granted && r_filled + n <= LENGTH);
+#endif
 	assert((r_back & BIT(r_current)) == 0);
 #if defined(WHOLE) && CANCELS == 0
 	/* With WHOLE no record goes on in the next receive. */
@@ -54,6 +58,13 @@ inline receive(n)
 	i = 0;
 	do
 	:: i < n ->
+#ifdef SPAN
+		if
+		:: r_filled == LENGTH -> finish()
+		:: else
+		fi;
+		assert(r_current < r_granted);
+#endif
 		/* Lost, doubled, out of order, or at another place. */
 		assert(memory[r_memory[r_current] * LENGTH + r_filled] == r_next + 1);
 #ifndef POSTED

@@ -8,6 +8,12 @@
 #define S_HAS		(s_current < s_granted)
 #define S_MARKED	(S_HAS && (s_marked & BIT(s_current)))
 #define S_ROOM		(s_length[s_current] - s_filled)
+/* Pool mode: "or of several segments that lie one behind the other in memory." */
+#ifdef MUT_SPAN_ANY
+#define S_ADJOINS	true
+#else
+#define S_ADJOINS	(s_address[s_current] + s_length[s_current] == s_address[s_current + 1])
+#endif
 #define S_LEFT		(RECORD_END(s_record) - s_next)
 
 #ifdef MUT_STOP_AFTER_FIN
@@ -51,6 +57,14 @@ inline send_data(n, eor)
 	s_next = s_next + n;
 	s_position = s_position + n;
 	s_filled = s_filled + n;
+#ifdef SPAN
+	if
+	:: s_filled > s_length[s_current] -> /* by one byte */
+		next_segment();
+		s_filled = 1
+	:: else
+	fi;
+#endif
 	if
 	:: eor -> end_record()
 	:: else
@@ -172,6 +186,10 @@ proctype sender()
 #if STRIPE > 1
 	:: d_step { S_CAN && S_HAS && !S_MARKED && S_ROOM > 1 && S_LEFT > 1 && s_position % STRIPE == 0 ->
 		send_data(2, 0) }
+#ifdef SPAN
+	:: d_step { S_CAN && s_current + 1 < s_granted && S_ADJOINS && S_ROOM == 1 && S_LEFT > 1 && s_position % STRIPE == 0 ->
+		send_data(2, 0) }
+#endif
 #endif
 #if RECORDS > 0
 	/* The last byte of a record, with its EOR; or EOR alone, if it was not known yet. */

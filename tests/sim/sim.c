@@ -12,15 +12,19 @@
 
 struct sim_fabric sim = { .lock = PTHREAD_MUTEX_INITIALIZER, .rng = 1 };
 
+#define WRITE_MAX (1u << 30)
+#define WRITE_SHORT (32u << 10)
+
 static const struct sim_profile profiles[] = {
-	{ "", 64, 512, 64, 0, 0, 0, false },
-	{ "tiny", 4, 6, 0, 12, 20000, 0, false },
-	{ "slow", 16, 32, 16, 13, 300000, 0, false },
-	{ "scarce", 64, 512, 64, 0, 0, 3, false },
-	{ "left", 64, 512, 64, 14, 0, 0, false },
-	{ "right", 12, 200, 16, 15, 5000, 0, false },
-	{ "far", 128, 512, 64, 0, 20000, 0, false },
-	{ "mixed", 64, 512, 64, 13, 50000, 0, true },
+	{ "", 64, 512, 64, 0, 0, 0, false, WRITE_MAX },
+	{ "tiny", 4, 6, 0, 12, 20000, 0, false, WRITE_MAX },
+	{ "slow", 16, 32, 16, 13, 300000, 0, false, WRITE_MAX },
+	{ "scarce", 64, 512, 64, 0, 0, 3, false, WRITE_MAX },
+	{ "left", 64, 512, 64, 14, 0, 0, false, WRITE_MAX },
+	{ "right", 12, 200, 16, 15, 5000, 0, false, WRITE_SHORT },
+	{ "far", 128, 512, 64, 0, 20000, 0, false, WRITE_MAX },
+	{ "mixed", 64, 512, 64, 13, 50000, 0, true, WRITE_MAX },
+	{ "short", 64, 512, 64, 0, 0, 0, false, WRITE_SHORT },
 };
 
 static void hear_again(void);
@@ -177,7 +181,7 @@ static int sim_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_
 	}
 	*lim = (struct nmti_rma_limits){
 		.send_depth = p->send_depth, .recv_slots = p->recv_slots,
-		.inline_max = p->inline_max, .ctrl_max = 256, .write_max = 1u << 30,
+		.inline_max = p->inline_max, .ctrl_max = 256, .write_max = p->write_max,
 		.stripe_log2 = p->stripe_log2, .numa = -1,
 		.unordered = p->shared, .shared = p->shared,
 		.caps = NMT_CAP_NEGOTIATED | NMT_CAP_RECORDS | NMT_CAP_PLACEMENT |

@@ -5,7 +5,7 @@
  * device would: keys, bounds, receives posted, and that nothing uses an endpoint that is gone.
  *
  * The device names the kind of fabric: "sim" (fast), "sim/tiny" (few slots, short queues, delays),
- * "sim/slow" (delays), "sim/far" (short ones), "sim/scarce" (registrations fail);
+ * "sim/slow" (delays), "sim/far" (short ones), "sim/scarce" (registrations fail), "sim/short" (writes);
  * "sim/left,right": two unequal ones; "sim/mixed" (one endpoint for all: writes arrive in any order, and
  * some behind a fence).
  */
@@ -24,7 +24,7 @@ enum sim_heard { SIM_HEARD_BOTH, SIM_HEARD_CLIENT, SIM_HEARD_SERVER };
  * of which no device says that it is dead. */
 enum sim_lost { SIM_LOST_RAIL, SIM_LOST_ADAPTER, SIM_LOST_CABLE, SIM_LOST_SILENT };
 
-#define SIM_NETS 8u
+#define SIM_NETS 9u
 
 /* Address of a device in network 0, and as the engine tells a peer of the only one. */
 #define SIM_BLOB 5u /* "simd", network */

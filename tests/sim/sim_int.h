@@ -17,6 +17,7 @@ struct sim_profile {
 	int64_t delay;      /* longest, ns */
 	uint32_t reg_fails; /* one in so many; 0: none */
 	bool shared;        /* one endpoint for all: writes in any order, and behind a fence */
+	uint32_t write_max; /* bytes */
 };
 
 struct sim_reg {

@@ -293,7 +293,7 @@ static void test_acked(void **state)
 
 /* ---- order ---------------------------------------------------------------------------------- */
 
-/* A run ends at a segment's end and at a stripe's, and its rail follows from its position. */
+/* A run ends where memory does not adjoin and at a stripe's end; its rail follows from its position. */
 static void test_cut(void **state)
 {
 	static const uint32_t lens[] = { 3000, 1096, 1904, 2192, 808, 3000 };
@@ -301,7 +301,10 @@ static void test_cut(void **state)
 	struct nmti_run run;
 
 	(void)state;
-	duo_start(false, 3, 4, 3000);
+	duo_start(false, 3, 0, 0);
+	for (uint32_t i = 0; i < 4; i++)
+		duo_add(i * 3001, 3000, false);
+	duo_settle();
 	for (int i = 0; i < 6; i++) {
 		run = duo_post(100000, true);
 		assert_int_equal(run.len, lens[i]);
@@ -309,6 +312,135 @@ static void test_cut(void **state)
 		assert_false(run.eor); /* not its end */
 		assert_int_equal(run.key, DUO_KEY + run.rail);
 	}
+	duo_close();
+}
+
+/* Pool mode: one run for segments that adjoin, as far as the stripe goes; a piece for each. */
+static void test_span(void **state)
+{
+	struct nmti_win_at at;
+	struct nmti_piece piece;
+	struct nmti_run run;
+
+	(void)state;
+	duo_start(false, 2, 4, 1500);
+	duo_pass(100, false);
+	run = duo_pass(9000, true);
+	assert_int_equal(run.len, 3996); /* the stripe's end */
+	assert_int_equal(run.remote, DUO_BASE + 100);
+	assert_false(run.eor);
+	run = duo_pass(1000, true);
+	assert_int_equal(run.len, 1000);
+	assert_int_equal(run.rail, 1);
+	assert_int_equal(run.remote, DUO_BASE + 1 + 4096);
+	nmti_win_first(b, &at);
+	for (int i = 0; i < 6; i++)
+		assert_true(nmti_win_look(b, &at, &piece));
+	assert_int_equal(piece.len, 596);
+	assert_true(piece.eor);
+	assert_false(nmti_win_look(b, &at, &piece));
+	duo_expect(0, 0, 100, false, false, 0);
+	duo_expect(0, 100, 1400, false, true, 0);
+	duo_expect(1500, 0, 1500, false, true, 0);
+	duo_expect(3000, 0, 1096, false, false, 0);
+	duo_expect(3000, 1096, 404, false, true, 0);
+	duo_expect(4500, 0, 596, true, false, 0);
+	duo_pass(904, false); /* to the end of what is granted */
+	duo_expect(4500, 596, 904, false, true, 0);
+	assert_int_equal(duo_next(1, false), NMTI_WIN_SEGMENT);
+	duo_close();
+}
+
+/* The credit of a run is returned with the last of its pieces; who granted more meanwhile may. */
+static void test_span_credit(void **state)
+{
+	(void)state;
+	duo_attr.tx_slots = duo_attr.rx_slots = 2;
+	duo_attr.tx_segs = 4;
+	duo_attr.rx_grants = 4;
+	duo_start(false, 1, 4, 100);
+	assert_int_equal(duo_pass(250, false).len, 250);
+	assert_int_equal(nmti_win_granted(a), 2);
+	duo_add(400, 100, false);
+	duo_add(500, 100, false);
+	duo_tell(b, a);
+	assert_int_equal(nmti_win_granted(a), 4);
+	assert_int_equal(duo_pass(300, true).len, 300); /* into the grant that came meanwhile */
+	assert_int_equal(duo_next(1, false), NMTI_WIN_CREDIT);
+	for (int i = 0; i < 2; i++)
+		duo_take();
+	assert_int_not_equal(nmti_win_due(b), NMTI_WIN_NOW);
+	duo_take();
+	assert_int_equal(nmti_win_due(b), NMTI_WIN_NOW);
+	duo_settle();
+	assert_int_equal(duo_pass(1, false).len, 1);
+	duo_expect(200, 50, 50, false, true, 0);
+	duo_expect(300, 0, 100, false, true, 0);
+	duo_expect(400, 0, 100, false, true, 0);
+	duo_expect(500, 0, 50, true, false, 0);
+	duo_expect(500, 50, 1, false, false, 0);
+	duo_close();
+}
+
+/* A run does not grow without end, nor into another region, nor from one receive to the next. */
+static void test_span_ends(void **state)
+{
+	const struct nmti_seg other = { .offset = 100, .len = 100, .region = 1 };
+
+	(void)state;
+	duo_attr.tx_stripe = duo_attr.rx_stripe = 30;
+	duo_open(false, 1);
+	assert_int_equal(nmti_win_region(b, 0, 0, 0, 1u << 30, 1), 0);
+	for (uint32_t i = 0; i < 4; i++)
+		duo_add(i * (NMTI_WIN_SPAN - 1), NMTI_WIN_SPAN - 1, false);
+	duo_settle();
+	assert_int_equal(duo_pass(UINT32_MAX, false).len, 2 * (NMTI_WIN_SPAN - 1));
+	duo_close();
+	duo_open(false, 1);
+	duo_regions(1);
+	assert_int_equal(nmti_win_region(b, 1, 0, DUO_BASE, DUO_REGION, 5), 0);
+	duo_add(0, 100, false);
+	assert_int_equal(nmti_win_add(b, &other), 0);
+	duo_settle();
+	assert_int_equal(duo_pass(200, false).len, 100);
+	assert_int_equal(duo_pass(200, false).key, 5);
+	duo_close();
+	duo_start(true, 1, 4, 100);
+	assert_int_equal(duo_pass(200, false).len, 100);
+	duo_close();
+}
+
+/* What a peer cannot write with one run. */
+static void test_span_checks(void **state)
+{
+	const uint32_t imm = duo_imm(0, false, 0, 0);
+
+	(void)state;
+	duo_start(false, 1, 4, 100);
+	assert_int_equal(nmti_win_arrived(b, 0, imm, 401), -EPROTO);
+	duo_close();
+	duo_start(false, 1, 4, 100);
+	duo_add(400, 100, false); /* not granted */
+	assert_int_equal(nmti_win_arrived(b, 0, imm, 401), -EPROTO);
+	duo_close();
+	duo_start(false, 1, 4, 100);
+	assert_int_equal(nmti_win_arrived(b, 0, duo_imm(NMTI_RUN_FIN, false, 0, 0), 101), -EPROTO);
+	duo_close();
+	duo_start(false, 1, 4, 100);
+	assert_int_equal(nmti_win_arrived(b, 0, duo_imm(0, false, 0, 1), 101), -EPROTO);
+	duo_close();
+	duo_open(false, 1);
+	duo_regions(1);
+	duo_add(0, 100, false);
+	duo_add(101, 100, false);
+	duo_settle();
+	assert_int_equal(nmti_win_arrived(b, 0, imm, 101), -EPROTO);
+	duo_close();
+	duo_start(false, 1, 4, 2000);
+	assert_int_equal(nmti_win_arrived(b, 0, imm, 4097), -EPROTO); /* the stripe */
+	duo_close();
+	duo_start(true, 1, 4, 100);
+	assert_int_equal(nmti_win_arrived(b, 0, imm, 101), -EPROTO);
 	duo_close();
 }
 
@@ -617,6 +749,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_ctrl_last_slot), cmocka_unit_test(test_ctrl_no_echo),
 	cmocka_unit_test(test_ctrl_without_credit), cmocka_unit_test(test_ctrl_beside_runs),
 	cmocka_unit_test(test_counts), cmocka_unit_test(test_acked), cmocka_unit_test(test_cut),
+	cmocka_unit_test(test_span), cmocka_unit_test(test_span_credit),
+	cmocka_unit_test(test_span_ends), cmocka_unit_test(test_span_checks),
 	cmocka_unit_test(test_record_ends_with_stripe),
 	cmocka_unit_test(test_empty_on_rail_of_position), cmocka_unit_test(test_rails_overtake),
 	cmocka_unit_test(test_run_checks), cmocka_unit_test(test_run_beyond_segment),

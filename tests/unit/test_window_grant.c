@@ -70,6 +70,32 @@ static void test_grant_more(void **state)
 	duo_close();
 }
 
+/* Pool mode: segments that wait are granted in the order of their memory, in posted mode as added. */
+static void test_grant_sorted(void **state)
+{
+	static const uint32_t offs[] = { 300, 100, 400, 0, 200 };
+
+	(void)state;
+	duo_start(false, 1, 0, 0);
+	for (int i = 0; i < 5; i++)
+		duo_add(offs[i], 100, false);
+	duo_settle();
+	duo_add(600, 100, false); /* behind what is granted */
+	duo_add(500, 100, false);
+	duo_tell(b, a);
+	assert_int_equal(duo_pass(700, false).len, 700);
+	for (uint32_t i = 0; i < 7; i++)
+		duo_expect(100 * i, 0, 100, false, true, 0);
+	duo_close();
+	duo_start(true, 1, 0, 0);
+	for (int i = 0; i < 5; i++)
+		duo_add(offs[i], 100, false);
+	duo_settle();
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(duo_pass(700, false).remote, DUO_BASE + offs[i]);
+	duo_close();
+}
+
 /* Segments of several regions and lengths, more than a message holds. */
 static void test_grant_many(void **state)
 {
@@ -80,21 +106,22 @@ static void test_grant_many(void **state)
 	duo_regions(1);
 	assert_int_equal(nmti_win_region(b, 200, 0, 0x900000, 5000, 77), 0);
 	for (uint32_t i = 0; i < 16; i++) {
-		struct nmti_seg seg = { i * 300, 100 + i, i, i % 2 ? 200 : 0, false };
+		struct nmti_seg seg = { i * 300, 100 + i, i, i < 8 ? 0 : 200, false };
 
 		assert_int_equal(nmti_win_add(b, &seg), 0);
 	}
 	assert_int_equal(nmti_win_add(b, &(struct nmti_seg){ .len = 1 }), -ENOSPC);
 	assert_int_equal(nmti_win_room(b), 0);
 	duo_settle();
-	for (uint32_t i = 0; i < 8; i++) {
+	for (uint32_t i = 0; i < 12; i++) {
 		run = duo_pass(1000, false);
 		assert_int_equal(run.len, 100 + i);
-		assert_int_equal(run.key, i % 2 ? 77 : DUO_KEY);
-		assert_int_equal(run.remote, (i % 2 ? 0x900000u : DUO_BASE) + i * 300);
+		assert_int_equal(run.key, i < 8 ? DUO_KEY : 77);
+		assert_int_equal(run.remote, (i < 8 ? DUO_BASE : 0x900000u) + i * 300);
 		duo_expect(i, 0, 100 + i, false, true, 0);
+		duo_settle();
 	}
-	assert_int_equal(nmti_win_room(b), 8);
+	assert_int_equal(nmti_win_room(b), 12);
 	duo_close();
 }
 
@@ -244,7 +271,7 @@ static void test_region_again(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_grant_batch), cmocka_unit_test(test_grant_due),
-		cmocka_unit_test(test_grant_more),
+		cmocka_unit_test(test_grant_more), cmocka_unit_test(test_grant_sorted),
 	cmocka_unit_test(test_grant_many), cmocka_unit_test(test_grant_most),
 	cmocka_unit_test(test_grant_checks), cmocka_unit_test(test_region_first),
 	cmocka_unit_test(test_region_args), cmocka_unit_test(test_region_again),

@@ -63,6 +63,28 @@ static void test_resume_rewinds(void **state)
 	duo_close();
 }
 
+/* A run of several segments is there or is not; taken in part it holds its slot. */
+static void test_resume_span(void **state)
+{
+	(void)state;
+	duo_start(false, 1, 5, 100);
+	duo_pass(250, false);
+	duo_post(200, false);
+	duo_expect(0, 0, 100, false, true, 0);
+	fence(1);
+	assert_int_equal(from_b.offset, 250);
+	assert_int_equal(from_b.seg, 2);
+	assert_int_equal(from_b.slots, 7);
+	duo_add(40, 10, false); /* lies before the rest of the third one, and goes behind it */
+	resume(1);
+	assert_int_equal(at().offset, 250);
+	assert_int_equal(duo_pass(250, false).remote, DUO_BASE + 250);
+	duo_expect(100, 0, 100, false, true, 0);
+	duo_expect(200, 0, 50, false, false, 0);
+	duo_expect(200, 50, 50, false, true, 0);
+	duo_close();
+}
+
 /* The number of a run that was taken back is that of the next. */
 static void test_resume_numbers(void **state)
 {
@@ -532,7 +554,8 @@ static void test_resume_fin_index(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	cmocka_unit_test(test_resume_rewinds), cmocka_unit_test(test_resume_numbers),
+	cmocka_unit_test(test_resume_rewinds), cmocka_unit_test(test_resume_span),
+	cmocka_unit_test(test_resume_numbers),
 	cmocka_unit_test(test_resume_rails), cmocka_unit_test(test_resume_fenced),
 	cmocka_unit_test(test_resume_epochs), cmocka_unit_test(test_resume_later_epoch),
 	cmocka_unit_test(test_resume_wraps), cmocka_unit_test(test_resume_checks),

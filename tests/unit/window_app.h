@@ -48,6 +48,7 @@ struct end {
 	uint64_t keys;
 	struct useg seg[SEGS_MOST];
 	uint64_t want, got_records; /* next byte to come, and its record */
+	uint32_t added;             /* the last slot: often the next one adjoins */
 	bool skipping, ended;       /* TRUNC: the rest of the record does not come; FIN was taken */
 };
 
@@ -123,7 +124,7 @@ static void draw_segment(struct end *e, struct useg *u)
 
 static void add(struct end *e)
 {
-	uint32_t slot = below(SEGS_MOST);
+	uint32_t slot = e->added = one_in(3) ? below(SEGS_MOST) : (e->added + 1) % SEGS_MOST;
 	struct useg *u = &e->seg[slot];
 	struct nmti_seg seg;
 	int err;
