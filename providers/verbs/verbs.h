@@ -121,6 +121,7 @@ struct verbs_reg {
 
 enum verbs_state {
 	VERBS_EXPECTING,  /* passive: no connect of the peer yet */
+	VERBS_EMPTYING,   /* passive: a void attempt's queue pair goes once its receives are known */
 	VERBS_CONNECTING, /* active */
 	VERBS_ACCEPTED,   /* passive: the peer has not said that it has the answer */
 	VERBS_UP,
@@ -345,6 +346,7 @@ int nmti_verbs_expect(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *a
 void nmti_verbs_cm_ready(struct nmti_source *src, uint32_t events);
 int nmti_verbs_cm_listen(struct nmti_rma_dev *dev, struct verbs_addr *addr);
 void nmti_verbs_established(struct nmti_rma_ep *ep);
+void nmti_verbs_expect_again(struct nmti_rma_ep *ep); /* a void attempt is cleared away */
 
 /* verbs_park.c */
 void nmti_verbs_cm_end(struct nmti_rma_ep *ep); /* drop the connection's id, tell the peer */
@@ -403,6 +405,8 @@ const uint8_t *nmti_verbs_srq_slot(struct nmti_rma_dev *dev, uint64_t wr_id);
 /* Of a fenced endpoint whose requests came back: whether no receive of it is under way. */
 bool nmti_verbs_srq_clean(struct nmti_rma_ep *ep);
 void nmti_verbs_srq_last(struct nmti_rma_ep *ep);
+/* Of a void attempt: true when its queue pair has to wait until then; nmti_verbs_expect_again(). */
+bool nmti_verbs_srq_empty(struct nmti_rma_ep *ep);
 void nmti_verbs_srq_emptied(struct nmti_rma_dev *dev, const struct verbs_cq *cq);
 /* Of one that is destroyed: true when it must live on until it has drained. */
 bool nmti_verbs_srq_orphan(struct nmti_rma_ep *ep);

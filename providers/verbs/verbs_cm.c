@@ -567,17 +567,31 @@ static int answer(struct nmti_rma_ep *ep)
 	return rc;
 }
 
-/* An attempt of the peer is void: it tries again. */
+/*
+ * An attempt of the peer is void: it tries again. What the peer wrote before that, against the rules,
+ * has taken shared receives; the queue pair stays until these are known.
+ */
 static void expect_another(struct nmti_rma_ep *ep)
 {
 	nmti_verbs_cm_end(ep);
+	ep->state = VERBS_EMPTYING;
+	if (!nmti_verbs_srq_empty(ep))
+		nmti_verbs_expect_again(ep);
+}
+
+void nmti_verbs_expect_again(struct nmti_rma_ep *ep)
+{
 	ep->state = VERBS_EXPECTING;
 	nmti_verbs_qp_free(ep);
+	ep->timer.fire = on_expect_timer;
+	set_timer(ep, ep->deadline);
 }
 
 /* -EAGAIN: the completion queue has room when what the last queue pair left there was polled. */
 static int qp_ready(struct nmti_rma_ep *ep)
 {
+	if (ep->state == VERBS_EMPTYING)
+		return -EAGAIN;
 	if (ep->qp)
 		return 0;
 	return nmti_verbs_cq_room(ep->cq, 0) ? nmti_verbs_qp_new(ep) : -EAGAIN;

@@ -180,13 +180,13 @@ static void fill_message(struct nmti_rma_ep *ep, const struct ibv_wc *wc, const 
 	out->data = copy;
 }
 
-/* Of a shared queue; EP is NULL or an orphan where nobody wants it any more. */
+/* Of a shared queue; nobody wants it any more where EP is NULL, an orphan, or of a void attempt. */
 static int on_shared(struct nmti_rma_dev *dev, struct nmti_rma_ep *ep, const struct ibv_wc *wc,
 		     struct nmti_rma_wc *out)
 {
 	const uint8_t *bytes = nmti_verbs_srq_slot(dev, wc->wr_id);
 
-	if (!ep || ep->orphan)
+	if (!ep || ep->orphan || (!ep->connected && ep->state != VERBS_ACCEPTED))
 		return 0;
 	if (wc->status) {
 		fail_words(ep, wc);

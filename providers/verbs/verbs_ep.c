@@ -321,6 +321,8 @@ static void to_error(struct nmti_rma_ep *ep)
 
 	if (ep->srq && ep->qp->state < IBV_QPS_RTR)
 		ep->recv_end = VERBS_CLEAN; /* nothing can have come */
+	else if (ep->recv_end == VERBS_SETTLING)
+		ep->recv_end = VERBS_OPEN; /* of a void attempt: the timer begins anew */
 	ep->timer.fire = drain_late;
 	if (ibv_modify_qp(ep->qp, &attr, IBV_QP_STATE) ||
 	    nmti_timer_set(ep->dev->pd->dom, &ep->timer, nmti_now() + DRAIN_LIMIT)) {

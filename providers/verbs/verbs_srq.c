@@ -147,6 +147,7 @@ void nmti_verbs_srq_add(struct nmti_rma_ep *ep)
 	struct nmti_rma_ep **head = bucket(ep->dev, ep->qp->qp_num);
 
 	ep->last = false;
+	ep->recv_end = VERBS_OPEN;
 	ep->next_qp = *head;
 	*head = ep;
 }
@@ -277,6 +278,20 @@ bool nmti_verbs_srq_clean(struct nmti_rma_ep *ep)
 	return ep->recv_end == VERBS_CLEAN;
 }
 
+bool nmti_verbs_srq_empty(struct nmti_rma_ep *ep)
+{
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
+
+	if (!ep->srq || !ep->qp || ep->qp->state < IBV_QPS_RTR)
+		return false;
+	if (ibv_modify_qp(ep->qp, &attr, IBV_QP_STATE)) {
+		ep->lost = true;
+		return false;
+	}
+	nmti_verbs_srq_clean(ep);
+	return true;
+}
+
 /* Where the queue pair broke by itself, a completion that is about tells better why. */
 void nmti_verbs_srq_last(struct nmti_rma_ep *ep)
 {
@@ -289,6 +304,10 @@ void nmti_verbs_srq_last(struct nmti_rma_ep *ep)
 
 static void looked(struct nmti_rma_ep *ep)
 {
+	if (ep->state == VERBS_EMPTYING) {
+		nmti_verbs_expect_again(ep);
+		return;
+	}
 	if (ep->state < VERBS_FENCED) {
 		nmti_verbs_fail(ep, -ECONNRESET, "the queue pair is in the error state");
 		return;

@@ -2,7 +2,8 @@
 /*
  * The side of provider verbs that expects a connection, with an adapter and a connection manager that
  * are played here: a peer that begins anew, with what its first queue pair left in the completion
- * queue, where that has room for both, and where it has not; and the knobs of its queue pair.
+ * queue, where that has room for both, and where it has not, and with receives that others share; and
+ * the knobs of its queue pair.
  */
 #include "adapter.h"
 
@@ -73,19 +74,25 @@ int rdma_accept(struct rdma_cm_id *id, struct rdma_conn_param *param)
 static const uint8_t token[NMTI_RMA_TOKEN] = "accept";
 static struct nmti_rma_ep *ep;
 
-static void expect(int max_cqe)
+static void expect_with(int max_cqe, int srq)
 {
 	struct nmti_rma_ep_attr attr = { .run_slots = SLOTS, .send_depth = DEPTH, .token = token };
 
 	adapter_open(max_cqe);
 	nids = live_ids = accepts = refusals = 0;
 	dev->cm = &channel;
-	dev->opt.srq = dev->opt.mtu = dev->opt.sl = dev->opt.traffic_class = -1;
+	dev->opt.srq = srq;
+	dev->opt.mtu = dev->opt.sl = dev->opt.traffic_class = -1;
 	dev->opt.connect_timeout = 10000;
 	dev->port.pattr.active_mtu = IBV_MTU_4096;
 	dev->port.naddrs = 1;
 	dev->port.addrs[0].listen = &listener;
 	assert_int_equal(nmti_verbs_expect(dev, &attr, &ep), 0);
+}
+
+static void expect(int max_cqe)
+{
+	expect_with(max_cqe, -1);
 }
 
 static int over(void **state)
@@ -184,6 +191,107 @@ static void test_room(void **state)
 	hears(200);
 }
 
+/* The same of a shared queue. */
+static void use_shared(uint32_t first)
+{
+	struct srq *q = (struct srq *)ep->srq->srq;
+
+	assert_int_equal(q->n, SLOTS);
+	for (; q->n; q->n--) {
+		struct ibv_wc wc = { .wr_id = q->ids[q->head++ % q->max],
+				     .qp_num = ep->qp->qp_num,
+				     .opcode = IBV_WC_RECV_RDMA_WITH_IMM,
+				     .imm_data = htonl(first++) };
+
+		complete(ep->cq->cq, &wc);
+	}
+}
+
+static void shared_is_full(void)
+{
+	nmti_verbs_repost(dev);
+	assert_int_equal(ep->srq->posted, SLOTS);
+	assert_int_equal(((struct srq *)ep->srq->srq)->n, SLOTS);
+}
+
+/*
+ * What the first queue pair took from receives that others share is posted again, though the adapter
+ * forgets completions with their queue pair: that stays until all are known. LAST: the adapter tells
+ * of the last one; else some time goes by.
+ */
+static void begin_anew(bool last)
+{
+	struct nmti_rma_wc wc[2 * SLOTS];
+	struct nmt_event ev;
+
+	expect_with(1 << 12, 0);
+	drops = true;
+	request();
+	assert_int_equal(accepts, 1);
+	use_shared(100);
+	for (uint32_t i = 1; i <= 2; i++) {
+		request();
+		assert_int_equal(refusals, i);
+		assert_int_equal(refusal[1], 1);
+		assert_int_equal(live_qps, 1);
+	}
+	assert_int_equal(moved[IBV_QPS_ERR].qp_state, IBV_QPS_ERR);
+	if (last)
+		nmti_verbs_srq_last(ep);
+	for (int64_t end = nmti_now() + INT64_C(5000000000); live_qps && nmti_now() < end;) {
+		assert_int_equal(nmt_poll(pd.dom, &ev, 1, 0), 0);
+		assert_int_equal(nmti_verbs_poll(dev, wc, 2 * SLOTS), 0);
+	}
+	assert_int_equal(live_qps, 0);
+	assert_false(ep->failed);
+	shared_is_full();
+	request();
+	assert_int_equal(accepts, 2);
+	use_shared(200);
+	assert_int_equal(nmti_verbs_poll(dev, wc, 2 * SLOTS), 1 + SLOTS);
+	assert_int_equal(wc[0].event, NMTI_RMA_CONNECTED);
+	assert_int_equal(wc[1].imm, 200);
+	shared_is_full();
+}
+
+static void test_shared(void **state)
+{
+	(void)state;
+	begin_anew(true);
+}
+
+static void test_shared_settles(void **state)
+{
+	(void)state;
+	begin_anew(false);
+}
+
+/* Fenced meanwhile: it drains, and all is given back. */
+static void test_shared_fenced(void **state)
+{
+	struct nmti_rma_wc wc[2 * SLOTS];
+	struct nmt_event ev;
+	int n = 0;
+
+	(void)state;
+	expect_with(1 << 12, 0);
+	drops = true;
+	request();
+	use_shared(100);
+	request();
+	nmti_verbs_fence(ep);
+	for (int64_t end = nmti_now() + INT64_C(2000000000); !n && nmti_now() < end;) {
+		assert_int_equal(nmt_poll(pd.dom, &ev, 1, 0), 0);
+		n = nmti_verbs_poll(dev, wc, 2 * SLOTS);
+	}
+	assert_int_equal(n, 1);
+	assert_int_equal(wc[0].event, NMTI_RMA_DRAINED);
+	shared_is_full();
+	nmti_verbs_destroy(ep);
+	assert_int_equal(dev->neps, 0);
+	assert_int_equal(dev->srqs[0].reserved, 0);
+}
+
 static void test_knobs(void **state)
 {
 	(void)state;
@@ -212,6 +320,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_full, over),
 		cmocka_unit_test_teardown(test_room, over),
+		cmocka_unit_test_teardown(test_shared, over),
+		cmocka_unit_test_teardown(test_shared_settles, over),
+		cmocka_unit_test_teardown(test_shared_fenced, over),
 		cmocka_unit_test_teardown(test_knobs, over),
 	};
 
