@@ -307,7 +307,7 @@ static int arrive_fin(struct win_rx *r)
 	return 0;
 }
 
-/* All but bytes that fit. */
+/* All but bytes of the current segment. */
 static int arrive_other(struct nmti_win *w, uint32_t imm, uint32_t len)
 {
 	struct nmti_imm m;

@@ -203,9 +203,12 @@ struct nmti_rma_dev {
 	struct ofi_opt opt;
 	struct nmti_rma_limits limits;
 	bool rdm;
-	bool tracked; /* every request tells its completion: they may come in any order */
+	/*
+	 * Every request tells its completion, since they may come in any order; messages have a head
+	 * (struct ofi_head), since they are for any stream, or are NOTEs.
+	 */
+	bool tracked;
 	bool notes;   /* completion data is too small: a NOTE follows each write */
-	bool heads;   /* messages have one (struct ofi_head) */
 	bool sleeps;  /* its queues have descriptors */
 	bool cq_watched;
 	bool eq_low;  /* nothing was told of it since its descriptor was seen not ready */

@@ -79,14 +79,14 @@ static int on_received(struct nmti_rma_dev *dev, struct ofi_recv *r, size_t got,
 {
 	const uint8_t *bytes = bytes_of(dev, r);
 	struct nmti_rma_ep *ep = r->ctx.ep;
-	uint32_t head_len = dev->heads ? OFI_MSG_HEAD : 0, len = (uint32_t)got - head_len;
+	uint32_t head_len = dev->tracked ? OFI_MSG_HEAD : 0, len = (uint32_t)got - head_len;
 	uint8_t *copy = dev->told[dev->nused];
 	struct ofi_head head = { .kind = OFI_MESSAGE };
 
 	if (ep && ep->orphan)
 		return 0;
 	dev->used[dev->nused++] = r;
-	if (dev->heads && !nmti_ofi_headed(dev, bytes, (uint32_t)got, &head, &ep))
+	if (dev->tracked && !nmti_ofi_headed(dev, bytes, (uint32_t)got, &head, &ep))
 		return 0;
 	if (head.kind == OFI_NOTE)
 		return on_written(dev, head.data, out);
@@ -176,7 +176,7 @@ int nmti_ofi_post_recv(struct nmti_rma_dev *dev, struct ofi_recv *r)
 {
 	struct nmti_rma_ep *ep = r->ctx.ep;
 	void *desc = ofi_desc(ep ? ep->msg_mr : dev->msg_mr);
-	size_t len = (ep ? ep->msg_max : OFI_MSG_MAX) + (dev->heads ? OFI_MSG_HEAD : 0);
+	size_t len = (ep ? ep->msg_max : OFI_MSG_MAX) + (dev->tracked ? OFI_MSG_HEAD : 0);
 
 	return (int)fi_recv(ep ? ep->fid : dev->ep, (void *)(uintptr_t)bytes_of(dev, r), len, desc,
 			    FI_ADDR_UNSPEC, &r->ctx.fi);

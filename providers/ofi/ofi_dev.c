@@ -189,7 +189,7 @@ int nmti_ofi_open(struct nmt_pdomain *pd, const char *device, struct nmti_rma_li
 		dev->rdm = dev->found.type == OFI_TYPE_RDM;
 		dev->notes = smaller(data_of(dev->info), (uint64_t)dev->opt.cq_data) <
 			     sizeof(uint64_t);
-		dev->tracked = dev->heads = dev->rdm || dev->notes;
+		dev->tracked = dev->rdm || dev->notes;
 		dev->level = level_of(dev->info);
 		rc = set_up(dev);
 	}

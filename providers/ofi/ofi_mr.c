@@ -40,18 +40,18 @@ static uint64_t access_of(bool remote)
 	return FI_SEND | FI_RECV | FI_WRITE | (remote ? FI_REMOTE_WRITE : 0);
 }
 
-int nmti_ofi_mr_new(struct nmti_rma_dev *dev, void *addr, size_t len, bool remote,
+/* *MR is NULL when it fails. */
+static int reg_attr(struct nmti_rma_dev *dev, struct fi_mr_attr *attr, uint64_t flags, bool remote,
 		    struct fid_mr **mr)
 {
 	uint64_t mode = (uint64_t)dev->info->domain_attr->mr_mode;
 	int rc = -FI_ENOKEY;
 
-	*mr = NULL;
-	if (!remote && !(mode & FI_MR_LOCAL))
-		return 0;
-	for (int i = 0; i < TRIES && rc == -FI_ENOKEY; i++)
-		rc = fi_mr_reg(dev->domain, addr, len, access_of(remote), 0,
-			       mode & FI_MR_PROV_KEY ? 0 : random_key(dev), 0, mr, NULL);
+	attr->access = access_of(remote);
+	for (int i = 0; i < TRIES && rc == -FI_ENOKEY; i++) {
+		attr->requested_key = mode & FI_MR_PROV_KEY ? 0 : random_key(dev);
+		rc = fi_mr_regattr(dev->domain, attr, flags, mr);
+	}
 	if (rc) {
 		*mr = NULL;
 		return rc;
@@ -60,6 +60,18 @@ int nmti_ofi_mr_new(struct nmti_rma_dev *dev, void *addr, size_t len, bool remot
 	if (rc)
 		nmti_ofi_mr_free(mr);
 	return rc;
+}
+
+int nmti_ofi_mr_new(struct nmti_rma_dev *dev, void *addr, size_t len, bool remote,
+		    struct fid_mr **mr)
+{
+	struct iovec iov = { addr, len };
+	struct fi_mr_attr attr = { .mr_iov = &iov, .iov_count = 1 };
+
+	*mr = NULL;
+	if (!remote && !(dev->info->domain_attr->mr_mode & FI_MR_LOCAL))
+		return 0;
+	return reg_attr(dev, &attr, 0, remote, mr);
 }
 
 void nmti_ofi_mr_free(struct fid_mr **mr)
@@ -72,39 +84,20 @@ void nmti_ofi_mr_free(struct fid_mr **mr)
 /* ---- memory without an address ---- */
 
 #ifdef FI_MR_DMABUF
-static int reg_fd(struct nmti_rma_dev *dev, const struct fi_mr_dmabuf *buf, bool remote,
-		  struct fid_mr **mr)
-{
-	uint64_t mode = (uint64_t)dev->info->domain_attr->mr_mode;
-	struct fi_mr_attr attr = { .dmabuf = buf, .iov_count = 1, .access = access_of(remote) };
-	int rc = -FI_ENOKEY;
-
-	for (int i = 0; i < TRIES && rc == -FI_ENOKEY; i++) {
-		attr.requested_key = mode & FI_MR_PROV_KEY ? 0 : random_key(dev);
-		rc = fi_mr_regattr(dev->domain, &attr, FI_MR_DMABUF, mr);
-	}
-	if (rc)
-		*mr = NULL;
-	else
-		rc = bind_mr(dev, *mr);
-	if (rc)
-		nmti_ofi_mr_free(mr);
-	return rc;
-}
-
 /* Without a base address, its bytes are called by their place in the dma-buf. */
 static int reg_dmabuf(struct nmti_rma_dev *dev, struct nmt_mr *mr, uint64_t offset, uint64_t len,
 		      bool remote, struct ofi_reg *own, struct nmti_rma_reg *reg)
 {
 	bool virt = dev->info->domain_attr->mr_mode & FI_MR_VIRT_ADDR;
 	struct fi_mr_dmabuf buf = { .len = len };
+	struct fi_mr_attr attr = { .dmabuf = &buf, .iov_count = 1 };
 	int rc;
 
 	buf.fd = mr->ops->export_fd(mr, &buf.offset);
 	if (buf.fd < 0)
 		return buf.fd;
 	buf.offset += offset;
-	rc = reg_fd(dev, &buf, remote, &own->mr);
+	rc = reg_attr(dev, &attr, FI_MR_DMABUF, remote, &own->mr);
 	close(buf.fd);
 	own->local = buf.offset;
 	reg->base = virt ? buf.offset : 0;

@@ -259,7 +259,7 @@ static uint8_t *msg_slot(struct nmti_rma_ep *ep)
 int nmti_ofi_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint32_t flags,
 		  uint64_t *number)
 {
-	uint32_t head = ep->dev->heads ? OFI_MSG_HEAD : 0;
+	uint32_t head = ep->dev->tracked ? OFI_MSG_HEAD : 0;
 	uint8_t small[OFI_MSG_MAX + OFI_MSG_HEAD], *at = small;
 	bool inject = head + len <= ep->dev->inject;
 	struct ofi_req *r;

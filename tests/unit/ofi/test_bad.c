@@ -52,11 +52,10 @@ static void t_lacks(void **state)
 
 static int refuse_with;
 
-static int refuse(struct fid *fid, const void *buf, size_t len, uint64_t access, uint64_t offset,
-		  uint64_t key, uint64_t flags, struct fid_mr **mr, void *context)
+static int refuse(struct fid *fid, const struct fi_mr_attr *attr, uint64_t flags,
+		  struct fid_mr **mr)
 {
-	(void)fid, (void)buf, (void)len, (void)access, (void)offset, (void)key, (void)flags;
-	(void)mr, (void)context;
+	(void)fid, (void)attr, (void)flags, (void)mr;
 	return refuse_with;
 }
 
@@ -67,7 +66,7 @@ static void t_no_more_registrations(void **state)
 		{ -FI_ENOMEM, -ENOMEM, "ulimit -l" },
 		{ -FI_EOPNOTSUPP, -EOPNOTSUPP, "staged" },
 	};
-	struct fi_ops_mr ops = { .size = sizeof(ops), .reg = refuse };
+	struct fi_ops_mr ops = { .size = sizeof(ops), .regattr = refuse };
 	struct fid_domain fake = { .mr = &ops }, *real;
 	struct nmti_rma_reg reg;
 	const char *why;
