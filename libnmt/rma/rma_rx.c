@@ -235,19 +235,20 @@ int nmti_rma_announce(struct rma_stream *rs)
 }
 
 /*
- * The window is too small: the peer has used up most of it, and the application takes it away; or
- * what this end has under way holds up the word of more, which goes behind it.
+ * The window is too small: the peer has used up most of it, and the application takes it away; or the
+ * peer writes a quarter of it at a time, of which REST is to come; or what this end has under way
+ * holds up the word of more, which goes behind it.
  */
-static bool short_of_window(const struct rma_stream *rs)
+static bool short_of_window(const struct rma_stream *rs, uint32_t rest)
 {
 	uint64_t window = (uint64_t)rs->rx.target * nmti_cell_size(rs->s->dom);
 
-	return nmti_win_unfilled(rs->w) <= window / 4 ||
+	return nmti_win_unfilled(rs->w) <= window / 4 || rest >= window / 4 ||
 	       rs->last - nmti_win_done(rs->w) >= RUNS_BUSY;
 }
 
-/* A cell is no segment any more. */
-static void cell_done(struct rma_stream *rs, struct nmti_cell *cell)
+/* A cell is no segment any more; REST: of the run that filled it, behind it. */
+static void cell_done(struct rma_stream *rs, struct nmti_cell *cell, uint32_t rest)
 {
 	struct rma_rx *rx = &rs->rx;
 
@@ -255,7 +256,7 @@ static void cell_done(struct rma_stream *rs, struct nmti_cell *cell)
 	if (cell == rx->last)
 		rx->last = NULL;
 	nmti_cell_put(cell);
-	if (rx->target < target_max(rs) && short_of_window(rs))
+	if (rx->target < target_max(rs) && short_of_window(rs, rest))
 		rx->target = min32(2 * rx->target, target_max(rs));
 }
 
@@ -270,7 +271,7 @@ static void take_returned(struct rma_stream *rs)
 		if (cookie & 1)
 			nmti_rma_post_back(rs, cookie);
 		else
-			cell_done(rs, (struct nmti_cell *)(uintptr_t)cookie);
+			cell_done(rs, (struct nmti_cell *)(uintptr_t)cookie, 0);
 	}
 }
 
@@ -301,7 +302,7 @@ void nmti_rma_use(struct rma_stream *rs, const struct nmti_piece *p, uint32_t n)
 	rx->used = 0;
 	nmti_win_take(rs->w);
 	if (p->last)
-		cell_done(rs, cell_of(p));
+		cell_done(rs, cell_of(p), p->rest);
 }
 
 /* Memory in which the bytes of CELL are; *AT: of its first byte. */

@@ -155,6 +155,7 @@ struct nmti_piece {
 	uint64_t cookie; /* of the segment; none if the piece has no bytes and is not its last */
 	uint64_t offset; /* of its first byte, into the segment */
 	uint32_t len;
+	uint32_t rest;   /* of its run, behind it: the next pieces */
 	bool eor;        /* a record ends behind it */
 	bool last;       /* the segment ends behind it: no one writes to it any more */
 	bool fin;        /* the peer's orderly end; nothing comes after it */

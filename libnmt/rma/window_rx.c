@@ -435,13 +435,17 @@ nmti_hot int nmti_win_arrived(struct nmti_win *w, uint8_t rail, uint32_t imm, ui
 
 /* ---- pieces --------------------------------------------------------------------------------- */
 
-/* A run's part in its first segment, which it fills. */
-static void make_part(const struct rx_seg *s, uint64_t out_at, struct nmti_piece *piece)
+/* The part of LEN bytes of a run in its first segment, which it fills. */
+static void make_part(const struct rx_seg *s, uint64_t out_at, uint32_t len,
+		      struct nmti_piece *piece)
 {
+	uint32_t part = (uint32_t)(s->len - out_at);
+
 	*piece = (struct nmti_piece){
 		.cookie = s->cookie,
 		.offset = out_at,
-		.len = (uint32_t)(s->len - out_at),
+		.len = part,
+		.rest = len - part,
 		.last = true,
 	};
 }
@@ -453,12 +457,13 @@ static inline void make_piece(const struct win_rx *r, const struct rx_ready *e, 
 	const struct rx_seg *s = win_rx_seg(r, out);
 
 	if (unlikely(len > s->len - out_at)) {
-		make_part(s, out_at, piece);
+		make_part(s, out_at, len, piece);
 		return;
 	}
 	piece->cookie = s->cookie;
 	piece->offset = out_at;
 	piece->len = len;
+	piece->rest = 0;
 	piece->eor = e->flags & READY_EOR;
 	piece->last = e->flags & READY_LAST;
 	piece->fin = e->flags & READY_FIN;

@@ -340,8 +340,12 @@ static void test_span(void **state)
 	assert_true(piece.eor);
 	assert_false(nmti_win_look(b, &at, &piece));
 	duo_expect(0, 0, 100, false, false, 0);
+	assert_true(nmti_win_peek(b, &piece));
+	assert_int_equal(piece.rest, 3996 - 1400);
 	duo_expect(0, 100, 1400, false, true, 0);
 	duo_expect(1500, 0, 1500, false, true, 0);
+	assert_true(nmti_win_peek(b, &piece));
+	assert_int_equal(piece.rest, 0);
 	duo_expect(3000, 0, 1096, false, false, 0);
 	duo_expect(3000, 1096, 404, false, true, 0);
 	duo_expect(4500, 0, 596, true, false, 0);
