@@ -251,6 +251,8 @@ struct rma_rx {
 	uint32_t nslabs, cells;      /* cells of all slabs */
 	uint32_t segs, target;       /* cells in the window; how many there are to be */
 	uint32_t used;               /* bytes of the next piece that were given out */
+	uint32_t done;               /* cells since SINCE */
+	int64_t since;               /* the last time that a whole window had come */
 	struct nmti_cell *last;      /* the newest one in the window, or NULL */
 	bool staged;                 /* some slab has a shadow */
 	bool end;                    /* the end of the stream was reached */

@@ -16,6 +16,7 @@
 #define SLAB_MAX (4u << 20)
 #define SLAB_CELLS 32u
 #define RUNS_BUSY 16u     /* under way: a message waits behind them */
+#define WINDOW_NS INT64_C(10000000) /* a window holds what comes in that time */
 
 static struct nmti_cell *cell_of(const struct nmti_piece *p)
 {
@@ -235,15 +236,31 @@ int nmti_rma_announce(struct rma_stream *rs)
 }
 
 /*
+ * A whole window came in little time. That the peer has none left tells too little: who takes each
+ * cell at once, and grants it again, keeps it going by one at a time.
+ */
+static bool came_fast(struct rma_rx *rx)
+{
+	int64_t now, before = rx->since;
+
+	if (++rx->done < rx->target)
+		return false;
+	now = nmti_now();
+	rx->done = 0;
+	rx->since = now;
+	return now - before < WINDOW_NS;
+}
+
+/*
  * The window is too small: the peer has used up most of it, and the application takes it away; or the
  * peer writes a quarter of it at a time, of which REST is to come; or what this end has under way
- * holds up the word of more, which goes behind it.
+ * holds up the word of more, which goes behind it; or it is gone in no time.
  */
-static bool short_of_window(const struct rma_stream *rs, uint32_t rest)
+static bool short_of_window(struct rma_stream *rs, uint32_t rest)
 {
 	uint64_t window = (uint64_t)rs->rx.target * nmti_cell_size(rs->s->dom);
 
-	return nmti_win_unfilled(rs->w) <= window / 4 || rest >= window / 4 ||
+	return came_fast(&rs->rx) || nmti_win_unfilled(rs->w) <= window / 4 || rest >= window / 4 ||
 	       rs->last - nmti_win_done(rs->w) >= RUNS_BUSY;
 }
 

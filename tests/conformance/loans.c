@@ -255,32 +255,29 @@ static void t_many_small_loans(struct env *env)
 	pair_works(&p, 1000);
 }
 
-/* The same cells go round many times: no leak, no loan counted twice. */
+#define ROUNDS 400u
+
+/*
+ * The same cells go round many times: no leak, no loan counted twice. A window may grow at any time, up
+ * to 4 MiB; that all rounds keep theirs would be 50 MiB.
+ */
 static void t_loans_recycle_memory(struct env *env)
 {
+	struct nmt_stats st = NMT_STATS_INIT;
 	struct nmt_frag frags[LOANS_MAX];
-	uint64_t pool = 0;
 	struct pair p;
 	int n;
 
 	pair_open(env, &p);
-	for (uint64_t i = 0; i < 200; i++) {
+	for (uint64_t i = 0; i < ROUNDS; i++) {
 		n = 0;
 		end_put_pattern(p.c, i, 0, 20000);
 		borrow_bytes(env, p.s, frags, &n, 20000);
 		check_all(env, frags, n, i);
 		assert_ok(env, nmt_release(p.s->s, frags, n));
-		if (i == 50) {
-			struct nmt_stats st = NMT_STATS_INIT;
-
-			assert_ok(env, nmt_stats(env->dom[SERVER], NULL, &st));
-			pool = st.pool_bytes;
-		}
 	}
-	struct nmt_stats st = NMT_STATS_INIT;
-
 	assert_ok(env, nmt_stats(env->dom[SERVER], NULL, &st));
-	assert_int_equal(st.pool_bytes, pool);
+	assert_true(st.pool_bytes <= 12 * MIB);
 }
 
 const struct test tests_loans[] = {

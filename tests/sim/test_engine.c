@@ -415,6 +415,36 @@ static void t_large(struct env *env)
 	assert_true(counts.asks <= 8);
 }
 
+/* Each message is taken before the next is sent: the window grows none the less, since all come fast. */
+static void t_one_by_one(struct env *env)
+{
+	static char block[128 * KIB];
+	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
+	struct nmt_stats st = NMT_STATS_INIT;
+	uint64_t got = 0, sent = 0;
+	struct pair p;
+
+	env_open(env, &attr);
+	pair_open(env, &p);
+	for (int i = 0; i < 64; i++) {
+		while (sent < (i + 1) * sizeof(block)) {
+			ssize_t n = nmt_send(p.c->s, block, (i + 1) * sizeof(block) - sent, 0);
+
+			assert_true(n > 0 || n == -EAGAIN);
+			sent += n > 0 ? (uint64_t)n : 0;
+			env_spin(env, 1);
+			give_back(env, p.s, &got);
+		}
+		while (got < sent) {
+			env_spin(env, 1);
+			give_back(env, p.s, &got);
+		}
+	}
+	assert_ok(env, nmt_stats(env->dom[SERVER], NULL, &st));
+	print_message("one by one: %llu KiB of pool\n", (unsigned long long)(st.pool_bytes / KIB));
+	assert_true(st.pool_bytes >= MIB);
+}
+
 /* Copied blocks: the ring grows until it holds what is in flight. */
 static void t_copied(struct env *env)
 {
@@ -504,6 +534,7 @@ static void test_bulk(void **state)
 	run("sim.negotiated.pool.host", "sim", t_singles, 1);
 	run("sim.negotiated.pool.host", "sim/far", t_large, 1);
 	run("sim.negotiated.pool.host", "sim", t_copied, 1);
+	run("sim.negotiated.pool.host", "sim", t_one_by_one, 1);
 	run("sim.negotiated.pool.host", "sim", t_events, 1);
 	run("sim.negotiated.pool.host", "sim/slow", t_events, 1);
 	run("sim@3.negotiated.pool.host", "sim", t_events, 1);
