@@ -292,6 +292,8 @@ static void test_auto_never(void **state)
 #define LARGE (4u * MIB)
 #define LARGES 32u
 #define LARGE_CELLS (LARGES / 2 * LARGE / (128u * KIB)) /* of those that are counted */
+/* Under a sanitizer the receiver takes longer to come back, and less is granted at a time. */
+#define MOST (TIME_SCALE == 1 ? LARGE_CELLS / 16 : LARGE_CELLS / 8)
 
 static void tell(const char *what, const struct sim_counts *c)
 {
@@ -409,10 +411,10 @@ static void t_large(struct env *env)
 	sim_read(&counts);
 	tell("large", &counts);
 	assert_true(counts.writes <= LARGE_CELLS / 3); /* a write takes cells that adjoin together */
-	assert_true(counts.sends <= LARGE_CELLS / 16);
-	assert_true(counts.doorbells - counts.sends - counts.asks <= LARGE_CELLS / 16);
-	assert_true(counts.signalled <= LARGE_CELLS / 16);
-	assert_true(counts.asks <= LARGE_CELLS / 16); /* more on a slow machine: turns with nothing to send */
+	assert_true(counts.sends <= MOST);
+	assert_true(counts.doorbells - counts.sends - counts.asks <= MOST);
+	assert_true(counts.signalled <= MOST);
+	assert_true(counts.asks <= MOST); /* more on a slow machine: turns with nothing to send */
 }
 
 /* Each message is taken before the next is sent: the window grows none the less, since all come fast. */
