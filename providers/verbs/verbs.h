@@ -46,6 +46,7 @@
 #define VERBS_SRQS 64       /* shared receive queues of a device */
 #define VERBS_QPS 4096      /* buckets of their queue pairs, by number */
 #define VERBS_BATCH 64      /* completions that one poll tells */
+#define VERBS_USED (2 * VERBS_BATCH) /* receives that wait to be posted again, at most */
 #define VERBS_MSG_MAX 256u  /* bytes of a message */
 #define VERBS_MSG_OUT 16u   /* messages in flight where they do not fit into a work request */
 #define VERBS_CHAIN 32u     /* work requests that wait for one doorbell */
@@ -225,7 +226,7 @@ struct nmti_rma_dev {
 	uint32_t neps;
 	uint32_t ncqs, turn;
 	uint32_t asked; /* events at most that COMP still has, or will have */
-	uint32_t nused; /* of USED */
+	uint32_t nused, nmsgs; /* of USED, and of MSGS */
 	uint32_t nsrqs;
 	int nahead, ahead_pos;
 	bool srq_used;           /* receives came back in this poll */
@@ -249,10 +250,10 @@ struct nmti_rma_dev {
 	struct verbs_srq srqs[VERBS_SRQS];
 	struct nmti_rma_ep *by_qp[VERBS_QPS]; /* those with a shared receive queue */
 
-	/* Receives that are to be posted again, and messages, of the poll that runs or ran last. */
-	struct ibv_recv_wr used[VERBS_BATCH];
-	struct ibv_sge used_sge[VERBS_BATCH];
-	uint8_t msgs[VERBS_BATCH][VERBS_MSG_MAX];
+	/* Receives that are to be posted again. */
+	struct ibv_recv_wr used[VERBS_USED];
+	struct ibv_sge used_sge[VERBS_USED];
+	uint8_t msgs[VERBS_BATCH][VERBS_MSG_MAX]; /* of the poll that runs or ran last */
 };
 
 /* No endpoint, nothing to tell. */
@@ -389,7 +390,7 @@ void nmti_verbs_cq_take(struct nmti_rma_ep *ep, struct verbs_cq *cq, uint32_t en
 void nmti_verbs_cq_give(struct nmti_rma_ep *ep);
 void nmti_verbs_cqs_free(struct nmti_rma_dev *dev);
 int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max);
-void nmti_verbs_repost(struct nmti_rma_dev *dev); /* the receives that the last poll took */
+void nmti_verbs_repost(struct nmti_rma_dev *dev); /* all receives that were taken */
 int nmti_verbs_arm(struct nmti_rma_dev *dev);
 void nmti_verbs_comp_ready(struct nmti_source *src, uint32_t events);
 

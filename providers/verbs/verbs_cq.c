@@ -5,9 +5,10 @@
  * queue overruns, whatever peers do. When one is full, a further one is made. All of a device report
  * to one channel, which is the source that wakes the domain.
  *
- * Receives are posted again by the next poll, so that an answer goes out first, or before a message
- * is sent, since only messages tell the peer of credit: it never has credit for a slot that is not
- * posted. That is why messages are copied out.
+ * Receives are posted again before a message is sent, since only messages tell the peer of credit: it
+ * never has credit for a slot that is not posted. Until then they gather, so that one call posts many.
+ * Shared ones are posted again by the next poll, since the endpoint that took them may never send.
+ * Messages are copied out.
  */
 #include <arpa/inet.h>
 
@@ -171,7 +172,7 @@ static void fill_imm(struct nmti_rma_wc *out, struct nmti_rma_ep *ep, const stru
 static void fill_message(struct nmti_rma_ep *ep, const struct ibv_wc *wc, const uint8_t *bytes,
 			 struct nmti_rma_wc *out)
 {
-	uint8_t *copy = ep->dev->msgs[ep->dev->nused];
+	uint8_t *copy = ep->dev->msgs[ep->dev->nmsgs++];
 
 	fill(out, ep, NMTI_RMA_MESSAGE);
 	out->len = wc->byte_len < ep->msg_max ? wc->byte_len : ep->msg_max;
@@ -201,7 +202,6 @@ static int on_shared(struct nmti_rma_dev *dev, struct nmti_rma_ep *ep, const str
 		return 0;
 	}
 	fill_message(ep, wc, bytes, out);
-	dev->nused++;
 	return 1;
 }
 
@@ -401,7 +401,9 @@ nmti_hot int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, i
 	int n = 0, keep;
 
 	max = max < VERBS_BATCH ? max : VERBS_BATCH;
-	nmti_verbs_repost(dev);
+	dev->nmsgs = 0;
+	if (unlikely(dev->srq_used || dev->nused > VERBS_USED - VERBS_BATCH))
+		nmti_verbs_repost(dev);
 	if (unlikely(!nmti_list_empty(&dev->events)))
 		n = tell(dev, VERBS_TELL_CONNECTED, wc, max);
 	keep = n < max && !nmti_list_empty(&dev->events); /* room, so that busy queues hide none */
@@ -419,7 +421,8 @@ int nmti_verbs_arm(struct nmti_rma_dev *dev)
 	if (!nmti_list_empty(&dev->events) || !nmti_list_empty(&dev->quitting) ||
 	    dev->ahead_pos < dev->nahead)
 		return -EAGAIN;
-	nmti_verbs_repost(dev);
+	if (dev->srq_used)
+		nmti_verbs_repost(dev);
 	for (uint32_t i = 0; i < dev->ncqs; i++) {
 		struct verbs_cq *cq = &dev->cqs[i];
 
