@@ -162,7 +162,7 @@ static int sleep_until(struct nmt_domain *dom, int64_t now, int64_t deadline)
 		timeout = 0;
 	if (timeout)
 		dom->stat.sleeps++;
-	rc = pass(dom, timeout);
+	rc = !idle && light_pass(dom) ? 0 : pass(dom, timeout);
 	if (dom->spin_max <= 0 || dom->spin_always)
 		return rc;
 	if (nmti_now() - now < dom->spin_max)
