@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sim_cost COUNT [oneway|turn|answer]: COUNT messages of 64 bytes over the simulated fabric, each
- * taken before the next is sent. Under callgrind the difference of two runs tells what they cost.
+ * sim_cost COUNT [oneway|turn|answer|bulk]: COUNT messages of 64 bytes over the simulated fabric,
+ * each taken before the next is sent. Under callgrind the difference of two runs tells what they
+ * cost.
  *
  * oneway  all of them go to the server
  * turn    each end answers, as nmt_perf lat does: poll, event, receive, send
  * answer  the same, of which callgrind --collect-atstart=no collects only what lies between the
  *         poll of the device that told of a message and the write of the answer
+ * bulk    messages of 64 KiB of borrowed memory go to the server, 16 under way, and are lent there
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@
 #include "suite.h"
 
 #define SIZE 64
+#define BLOCK (64u << 10)
 #define EVENTS 64
 
 static unsigned long count;
@@ -77,6 +80,45 @@ static void t_turn(struct env *env)
 	}
 }
 
+static void take_loans(struct env *env, struct end *e, uint64_t *got)
+{
+	struct nmt_event ev[EVENTS];
+	struct nmt_frag frags[16];
+	int n = nmt_poll(env->dom[e->side], ev, EVENTS, 0);
+
+	for (int i = 0; i < n; i++) {
+		int have = ev[i].type == NMT_EV_READABLE ? nmt_recv_frags(e->s, frags, 16, 0) : 0;
+
+		for (int k = 0; k < have; k++)
+			*got += frags[k].len;
+		if (have > 0)
+			assert_int_equal(nmt_release(e->s, frags, have), 0);
+	}
+}
+
+static void t_bulk(struct env *env)
+{
+	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
+	uint64_t sent = 0, done = 0, got = 0;
+	struct nmt_event ev[EVENTS];
+	struct nmt_frag frag;
+	struct pair p;
+
+	env_open(env, &attr);
+	pair_open(env, &p);
+	frag = (struct nmt_frag){ .mr = env_mr(env, BLOCK, NMT_ACCESS_SEND), .len = BLOCK };
+	while (got < count * BLOCK) {
+		int n = nmt_poll(env->dom[p.c->side], ev, EVENTS, 0);
+
+		for (int i = 0; i < n; i++)
+			done += ev[i].type == NMT_EV_SENT;
+		while (sent < count && sent - done < 16 &&
+		       !nmt_send_mr(p.c->s, &frag, 1, 0, sent))
+			sent++;
+		take_loans(env, p.s, &got);
+	}
+}
+
 static void collect(bool begins)
 {
 	static bool on;
@@ -97,10 +139,12 @@ int main(int argc, char **argv)
 		test.run = t_oneway;
 	else if (!strcmp(argv[2], "answer"))
 		knobs.turn = collect;
+	else if (!strcmp(argv[2], "bulk"))
+		test.run = t_bulk;
 	else if (strcmp(argv[2], "turn") != 0)
 		count = 0;
 	if (!count || argc > 3) {
-		fprintf(stderr, "usage: sim_cost COUNT [oneway|turn|answer]\n");
+		fprintf(stderr, "usage: sim_cost COUNT [oneway|turn|answer|bulk]\n");
 		return 2;
 	}
 	if (!config_find("sim.negotiated.pool.host", &suite.cfg))
