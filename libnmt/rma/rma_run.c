@@ -419,10 +419,36 @@ nmti_hot static bool pump(struct rma_stream *rs, uint32_t budget)
 	return !rc && n == budget && !rs->queue_full;
 }
 
+/*
+ * What pump() does with a single chunk that one run takes whole, which most messages are. False: it
+ * is not so simple, and nothing was done.
+ */
+static bool pump_alone(struct rma_stream *rs)
+{
+	struct rma_tx *tx = rs->tx;
+	struct rma_held *h = &tx->held[0];
+	struct rma_chunk *c = chunk_at(tx, tx->cur);
+
+	if (tx->cur + 1 != tx->tail || rs->nheld || rs->stop_check || rs->fin_due ||
+	    nmti_win_flight(rs->w) >= RMA_FLIGHT || !c->len || left_of(rs, c) != c->len)
+		return false;
+	if (nmti_win_next(rs->w, c->len, c->flags & CHUNK_EOR, &h->run) != NMTI_WIN_GO ||
+	    h->run.len != c->len || locate(rs, c, h))
+		return false;
+	rs->wait = NMTI_WIN_GO;
+	hold(rs, h);
+	c->run = rs->last;
+	chunk_passed(tx);
+	post_first(rs);
+	return true;
+}
+
 nmti_hot bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget)
 {
-	bool more = can_post(rs) && wanted(rs) && pump(rs, budget);
+	bool more = false;
 
+	if (can_post(rs) && !(rs->tx && budget && pump_alone(rs)))
+		more = wanted(rs) && pump(rs, budget);
 	if (rs->tx && rs->tx->unrung)
 		ring_doorbells(rs);
 	return more;

@@ -509,6 +509,8 @@ static int copy_pieces(struct rma_stream *rs, struct copy *c, int *out_flags)
 		nmti_rma_use(rs, &p, got);
 		rs->s->stat.rx_copied += got;
 		any = 1;
+		if (!c->n && !rs->s->records) /* only the end of a record could still be taken */
+			break;
 	}
 	return any;
 }

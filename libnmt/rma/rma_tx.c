@@ -215,10 +215,34 @@ nmti_hot static size_t put_all(struct rma_stream *rs, struct source *from)
 	return sum;
 }
 
+/* One buffer that fits as it is, and nothing waits before it: most messages. */
+static bool put_alone(struct rma_stream *rs, const struct iovec *iov)
+{
+	struct rma_tx *tx = rs->tx;
+	struct rma_ring *ring = &tx->ring;
+	uint32_t at = (uint32_t)ring->tail & (ring->size - 1);
+	struct rma_chunk *c;
+
+	if (tx->cur != tx->tail || !iov->iov_len || iov->iov_len > RMA_RING_FIRST ||
+	    iov->iov_len > min32(rma_ring_room(ring), ring->size - at) || !chunks_room(tx))
+		return false;
+	c = chunk_new(tx);
+	c->len = (uint32_t)iov->iov_len;
+	memcpy((char *)ring->mem.mr->cpu + at, iov->iov_base, c->len);
+	ring->tail += c->len;
+	return true;
+}
+
 /* Copy and send in turn, until the peer or the device takes no more; how much was copied. */
 static size_t put_and_send(struct rma_stream *rs, struct source *from)
 {
-	size_t done = put_all(rs, from), more = done;
+	size_t done, more;
+
+	if (likely(from->n == 1) && put_alone(rs, from->iov)) {
+		from->n = 0;
+		return from->iov->iov_len;
+	}
+	done = more = put_all(rs, from);
 
 	while (from->n && more) {
 		nmti_rma_go_on(rs, 0);
