@@ -122,7 +122,8 @@ struct rma_rail {
 	uint64_t *run_of;    /* by request number: the last run posted with it or before it */
 	uint64_t last_run;   /* number of the last one on it */
 	uint64_t asked, told; /* requests: the last to tell its completion; the last that was told */
-	uint32_t quiet, quiet_bytes; /* runs behind ASKED, and bytes of ours in them */
+	uint32_t quiet, quiet_kept; /* runs behind ASKED, and bytes of ours in them */
+	uint64_t quiet_bytes;       /* of all in them */
 	uint8_t index;
 	uint8_t dev, to;         /* device of this end; number in the peer's list */
 	bool up, drained;

@@ -141,7 +141,8 @@ static int connect_rail(struct rma_stream *rs, struct rma_rail *rail,
 	};
 
 	rail->up = rail->drained = false;
-	rail->quiet = rail->quiet_bytes = 0;
+	rail->quiet = rail->quiet_kept = 0;
+	rail->quiet_bytes = 0;
 	rail->asked = rail->told = 0;
 	rail->last_run = rs->last;
 	return rs->server ? ops->expect(dev->dev, &attr, &rail->ep)

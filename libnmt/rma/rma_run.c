@@ -7,9 +7,10 @@
  *
  * Completions. Of runs that follow each other one of sixteen or more asks for its completion, which
  * tells of those before it: the last of a burst if it can be, or sooner where memory of ours fills
- * up. The last of a burst asks too when somebody waits for it (for borrowed memory, a flush, the end)
- * and nothing else on its rail has yet to be told. What is told later finds runs behind it that did
- * not ask: if nothing is posted until the turn after that, an empty request asks for them.
+ * up. The last of a burst asks too when with it a MiB would not have asked, or when somebody waits
+ * for it (for borrowed memory, a flush, the end) and nothing else on its rail has yet to be told. What
+ * is told later finds runs behind it that did not ask: if nothing is posted until the turn after that,
+ * an empty request asks for them.
  */
 #include "rma/rma_int.h"
 
@@ -39,12 +40,21 @@ static uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rai
 	uint32_t flags = more ? NMTI_RMA_MORE : 0;
 
 	if (rail->quiet + 1 >= signal_at(rs->tx, more) ||
-	    rail->quiet_bytes + h->kept >= rs->tx->ring.size / 2 ||
-	    (!more && rail->asked == rail->told && awaited(rs)))
+	    rail->quiet_kept + h->kept >= rs->tx->ring.size / 2 ||
+	    (!more && (rail->quiet_bytes + h->run.len >= RMA_FLIGHT ||
+		       (rail->asked == rail->told && awaited(rs)))))
 		flags |= NMTI_RMA_SIGNAL;
 	if (h->from.addr && h->run.len <= rail->inline_max)
 		flags |= NMTI_RMA_INLINE;
 	return flags;
+}
+
+/* Request NUMBER asks for its completion. */
+static void asks(struct rma_rail *rail, uint64_t number)
+{
+	rail->asked = number;
+	rail->quiet = rail->quiet_kept = 0;
+	rail->quiet_bytes = 0;
 }
 
 /* ASKED: number of the request if it asks for its completion, else 0. */
@@ -54,12 +64,12 @@ static void posted(struct rma_stream *rs, struct rma_rail *rail, const struct rm
 	rs->s->stat.rma_writes++;
 	rs->tx->settled = false;
 	rail->quiet++;
-	rail->quiet_bytes += h->kept;
+	rail->quiet_kept += h->kept;
+	rail->quiet_bytes += h->run.len;
 	if (!asked)
 		return;
 	rs->s->stat.rma_signalled++;
-	rail->asked = asked;
-	rail->quiet = rail->quiet_bytes = 0;
+	asks(rail, asked);
 }
 
 /* The older run that is held back goes. False: the device takes no more, or is lost. */
@@ -467,8 +477,7 @@ static void ask(struct rma_stream *rs, struct rma_rail *rail)
 		return;
 	}
 	rail->run_of[number & rs->send_mask] = rail->last_run;
-	rail->asked = number;
-	rail->quiet = rail->quiet_bytes = 0;
+	asks(rail, number);
 }
 
 void nmti_rma_settle(struct rma_stream *rs)
