@@ -8,8 +8,8 @@
  * queue pair). A *registration* makes memory known to a device. A *completion* is told by poll.
  *
  * The engine owns windows, retries of a full send queue, staging, epochs and recovery. The provider
- * owns posting, receive slots (it posts them again at once, before or with the completion that used
- * them), completion queues that cannot overrun, and the words of an error.
+ * owns posting, receive slots (those that were taken are posted again when `repost` says so, or
+ * sooner), completion queues that cannot overrun, and the words of an error.
  *
  * Threads: all ops of a device run on the thread that uses the domain; query on any.
  */
@@ -165,6 +165,11 @@ struct nmti_rma_ops {
 
 	/* Up to MAX completions of all endpoints; how many. */
 	int (*poll)(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max);
+	/*
+	 * A peer is told of credit next: all receives that were taken are posted again before this
+	 * returns. Optional, for devices that post sooner by themselves.
+	 */
+	void (*repost)(struct nmti_rma_dev *dev);
 	/* Before sleep. -EAGAIN: something came, poll again. */
 	int (*arm)(struct nmti_rma_dev *dev);
 

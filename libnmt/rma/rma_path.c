@@ -701,6 +701,13 @@ void nmti_rma_end_step(struct rma_stream *rs)
 
 /* ---- control messages --------------------------------------------------------------------- */
 
+/* What the message tells the peer of must be there: receives of all rails, on any device. */
+static void repost(const struct rma_dom *rd)
+{
+	for (uint8_t i = 0; i < rd->ndevs && rd->ops->repost; i++)
+		rd->ops->repost(rd->dev[i].dev);
+}
+
 /* With a request to follow, as there is with RING false, one doorbell does. */
 static void send_ctrl(struct rma_stream *rs, bool more, bool ring)
 {
@@ -714,6 +721,7 @@ static void send_ctrl(struct rma_stream *rs, bool more, bool ring)
 		if (!rs->ctrl_len) {
 			if (!nmti_win_due_now(rs->w, more))
 				return;
+			repost(rs->rd);
 			n = nmti_win_ctrl_get(rs->w, rs->ctrl);
 			if (n <= 0)
 				return;

@@ -17,6 +17,7 @@ const struct nmti_rma_ops nmti_verbs_ops = {
 	.ask = nmti_verbs_ask,
 	.kick = nmti_verbs_kick,
 	.poll = nmti_verbs_poll,
+	.repost = nmti_verbs_repost,
 	.arm = nmti_verbs_arm,
 	.fence = nmti_verbs_fence,
 	.destroy = nmti_verbs_destroy,

@@ -5,10 +5,9 @@
  * queue overruns, whatever peers do. When one is full, a further one is made. All of a device report
  * to one channel, which is the source that wakes the domain.
  *
- * Receives are posted again before a message is sent, since only messages tell the peer of credit: it
- * never has credit for a slot that is not posted. Until then they gather, so that one call posts many.
- * Shared ones are posted again by the next poll, since the endpoint that took them may never send.
- * Messages are copied out.
+ * Receives are posted again before the peer is told of credit for them: it never has credit for a
+ * slot that is not posted. Until then they gather, so that one call posts many. Shared ones are posted
+ * again by the next poll, since the endpoint that took them may be gone. Messages are copied out.
  */
 #include <arpa/inet.h>
 

@@ -129,10 +129,8 @@ int nmti_verbs_send(struct nmti_rma_ep *ep, const void *msg, uint32_t len, uint3
 		    uint64_t *number)
 {
 	struct verbs_tx *tx;
-	int rc;
+	int rc = room(ep);
 
-	nmti_verbs_repost(ep->dev); /* the message may tell of credit for them */
-	rc = room(ep);
 	if (rc)
 		return rc;
 	if (len > ep->msg_max)

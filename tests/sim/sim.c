@@ -99,8 +99,8 @@ static int sim_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 
 		if (!c->wc.ep)
 			continue;
-		c->wc.ep->imms -= c->wc.event == NMTI_RMA_IMM;
-		c->wc.ep->messages -= c->wc.event == NMTI_RMA_MESSAGE;
+		c->wc.ep->took_imms += c->wc.event == NMTI_RMA_IMM;
+		c->wc.ep->took_messages += c->wc.event == NMTI_RMA_MESSAGE;
 		if (c->wc.event == NMTI_RMA_WRITTEN)
 			c->wc.ep->told = c->wc.number;
 		imm |= c->wc.event == NMTI_RMA_IMM;
@@ -115,6 +115,18 @@ static int sim_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 	if (imm && sim.knobs.turn)
 		sim.knobs.turn(true);
 	return n;
+}
+
+/* Not before: an engine that tells of credit without it is found out. */
+static void sim_repost(struct nmti_rma_dev *dev)
+{
+	pthread_mutex_lock(&sim.lock);
+	for (struct nmti_rma_ep *ep = dev->eps; ep; ep = ep->next) {
+		ep->imms -= ep->took_imms;
+		ep->messages -= ep->took_messages;
+		ep->took_imms = ep->took_messages = 0;
+	}
+	pthread_mutex_unlock(&sim.lock);
 }
 
 static int sim_arm(struct nmti_rma_dev *dev)
@@ -442,6 +454,7 @@ static const struct nmti_rma_ops sim_ops = {
 	.ask = sim_ask,
 	.kick = sim_kick,
 	.poll = sim_poll,
+	.repost = sim_repost,
 	.arm = sim_arm,
 	.fence = sim_fence,
 	.destroy = sim_destroy,

@@ -56,7 +56,8 @@ struct nmti_rma_ep {
 	uint64_t number;              /* of the last request */
 	uint64_t acked, queued, told; /* acknowledged; in the completion queue; polled */
 	int64_t last_due;             /* of what keeps its order */
-	uint32_t imms, messages;      /* in the completion queue */
+	uint32_t imms, messages;      /* receives that arrivals have */
+	uint32_t took_imms, took_messages; /* of these, polled: free when they are posted again */
 	/* Once either end is not UP any more: the peer's last request that still comes. */
 	bool cut;
 	uint64_t last_in, torn;       /* torn: of this one the bytes come, and no word of it */

@@ -53,6 +53,7 @@ static void receiver(int out, uint32_t size, uint32_t count)
 		step();
 		if (e.imms - told < 256 && e.imms != count)
 			continue;
+		ops->repost(s.dev);
 		if (end_send(&e, &e.imms, sizeof(e.imms), 0)) /* credit */
 			continue;
 		told = e.imms;

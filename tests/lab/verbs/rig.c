@@ -196,6 +196,7 @@ void side_step(struct side *s)
 	assert_in_range(n, 0, 32);
 	for (int i = 0; i < n; i++)
 		side_told(s, &wc[i]);
+	ops->repost(s->dev); /* as before each word of credit, of which these tests know without one */
 }
 
 /* ---- endpoints ---- */
