@@ -68,6 +68,7 @@ static int connect_control(struct client *c)
 		return fail(c, err, "cannot open provider tcp", nmt_strerror(err));
 	attr.mode = NMT_MODE_RAW;
 	attr.bind_device = c->o->stream.attr.bind_device;
+	attr.linger = CTL_LINGER;
 	attr.connect_timeout = c->o->connect_timeout;
 	setup_addr_default(addr, sizeof(addr), c->o->host, (uint16_t)c->o->port);
 	err = nmt_connect(c->ctl.dom, addr, &attr, &s);

@@ -10,6 +10,9 @@
 
 #include "wire.h"
 
+/* For the last words on a path that is gone: ns. */
+#define CTL_LINGER INT64_C(2000000000)
+
 struct ctl {
 	struct nmt_domain *dom;
 	struct nmt_listener *listener; /* server */

@@ -70,6 +70,7 @@ static void open_control(struct server *sv)
 	if (err < 0)
 		tk_die(TK_EXIT_FAILURE, "cannot open provider tcp: %s", nmt_strerror(err));
 	attr.mode = NMT_MODE_RAW;
+	attr.linger = CTL_LINGER;
 	attr.bind_device = sv->o->stream.attr.bind_device;
 	setup_addr(addr, sizeof(addr), sv->o->listen_host, (uint16_t)sv->o->port);
 	err = nmt_listen(sv->ctl.dom, addr, &attr, &sv->ctl.listener);

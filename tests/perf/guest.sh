@@ -70,5 +70,12 @@ says "one stream"
 exits 1 ip netns exec a "$perf" raw-write --provider verbs/rxe_b "$addr"
 says "belong to rxe_a, not to rxe_b"
 measure "d['bytes'] > 0" raw-write -n 10
+
+# A cable that is pulled for good ends the client soon after --stall, not only when its last words
+# on the control connection are given up.
+sleep 2 && ip netns exec a ip link set veth_a down &
+exits 4 timeout 20 ip netns exec a "$perf" bw -D 60s --stall 3 --provider verbs/rxe_a "$addr"
+wait $!
+ip netns exec a ip link set veth_a up
 stop_server
 pass
