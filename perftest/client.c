@@ -317,6 +317,18 @@ static void fill_row(const struct client *c, struct row *row)
 	}
 }
 
+/* Nothing moved: say what the first stream waited for. */
+static void add_waits(struct client *c)
+{
+	size_t len = strlen(c->text);
+	char waits[256];
+
+	path_waits(&c->run->path, waits, sizeof(waits));
+	if (waits[0])
+		snprintf(c->text + len, sizeof(c->text) - len, "; the first stream waits for: %s",
+			 waits);
+}
+
 static int measure(struct client *c, const struct perf_params *p, struct row *row)
 {
 	struct run *run = calloc(1, sizeof(*run));
@@ -333,6 +345,8 @@ static int measure(struct client *c, const struct perf_params *p, struct row *ro
 	if (err < 0)
 		run_phase(run, PHASE_ABORT);
 	run_join(run);
+	if (err == -ETIMEDOUT)
+		add_waits(c);
 	if (run->error && (err == 0 || err == run->error))
 		err = fail(c, run->error, c->o->host, run->text);
 	run_begin(run);

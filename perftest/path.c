@@ -47,6 +47,18 @@ void path_print_end(const struct path *p)
 	       (unsigned long long)p->end.attempts, (unsigned long long)path_retries(p));
 }
 
+void path_waits(const struct path *p, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (const struct tk_name *w = tk_waits; w->name && len < size; w++) {
+		if (p->end.waits & w->value)
+			len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
+						w->help);
+	}
+}
+
 static void add_waits(struct json_object *o, uint32_t waits)
 {
 	struct json_object *list = tk_json_array(o, "waits");

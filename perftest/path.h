@@ -6,6 +6,8 @@
 #ifndef PERF_PATH_H
 #define PERF_PATH_H
 
+#include <stddef.h>
+
 #include <nmt/nmt.h>
 
 struct path {
@@ -17,6 +19,9 @@ void path_print(const struct path *p);
 
 /* What happened to it; nothing for paths to which nothing of that kind can happen. */
 void path_print_end(const struct path *p);
+
+/* What the stream waited for at the end, in words: "pool memory, the application", or "". */
+void path_waits(const struct path *p, char *buf, size_t size);
 
 /* Requests that the adapter sent again meanwhile. */
 uint64_t path_retries(const struct path *p);

@@ -234,6 +234,8 @@ static void *worker_thread(void *arg)
 		worker_fail(w, err, "%s", nmt_strerror(err));
 	w->error = err;
 	note_stats(w);
+	if (err < 0 && !run->server && w->index == 0 && w->nflows && w->flows[0].stream)
+		worker_note_path(w, w->flows[0].stream, true);
 	close_flows(w, err < 0);
 	if (err < 0)
 		atomic_fetch_add(&run->failed, 1);

@@ -84,7 +84,7 @@ pid=$(server_pid)
 kill -STOP "$pid"
 wait $client
 [ $? = 4 ] || fail "the client of a stopped server"
-says "nothing moves any more"
+says "nothing moves any more (--stall); the first stream waits for: bytes from the peer"
 kill -CONT "$pid"
 exits 0 "$perf" rr --provider tcp -n 10 "$addr"
 stop_server

@@ -75,6 +75,7 @@ measure "d['bytes'] > 0" raw-write -n 10
 # on the control connection are given up.
 sleep 2 && ip netns exec a ip link set veth_a down &
 exits 4 timeout 20 ip netns exec a "$perf" bw -D 60s --stall 3 --provider verbs/rxe_a "$addr"
+says "the first stream waits for: "
 wait $!
 ip netns exec a ip link set veth_a up
 stop_server
