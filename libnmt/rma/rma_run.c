@@ -153,30 +153,39 @@ static int stage(struct rma_stream *rs, const struct rma_chunk *c, struct rma_he
 	return 0;
 }
 
+/* A device that went while MEM was registered has no part in it; the rail breaks soon. */
+static bool knows(const struct rma_rail *rail, const struct rma_mem *mem)
+{
+	return mem->have >> rail->dev & 1;
+}
+
 /* Bytes of the ring from position AT on. */
-static void in_ring(const struct rma_ring *ring, uint64_t at, const struct rma_rail *rail,
-		    struct rma_held *h)
+static int in_ring(const struct rma_ring *ring, uint64_t at, const struct rma_rail *rail,
+		   struct rma_held *h)
 {
 	const struct rma_bounce *mem = at < ring->from ? &ring->old : &ring->mem;
 
+	if (!knows(rail, &mem->mem))
+		return -EAGAIN;
 	at &= mem->mr->size - 1;
 	h->from = (struct nmti_rma_local){ (char *)mem->mr->cpu + at, rma_reg_at(&mem->mem, rail),
 					   at, h->run.len };
 	h->kept = mem == &ring->mem ? h->run.len : 0;
+	return 0;
 }
 
-/* Where the run's bytes, from tx->done of the chunk on, are. */
+/* Where the run's bytes, from tx->done of the chunk on, are. -EAGAIN: not now. */
 static int locate(struct rma_stream *rs, const struct rma_chunk *c, struct rma_held *h)
 {
 	const struct rma_rail *rail = &rs->rails[h->run.rail];
 	uint64_t at = c->at + rs->tx->done;
 
-	if (!c->mr) {
-		in_ring(&rs->tx->ring, at, rail, h);
-		return 0;
-	}
+	if (!c->mr)
+		return in_ring(&rs->tx->ring, at, rail, h);
 	if (!c->mem)
 		return stage(rs, c, h);
+	if (!knows(rail, c->mem))
+		return -EAGAIN;
 	h->from = (struct nmti_rma_local){ nmti_mr_cpu(c->mr, at), rma_reg_at(c->mem, rail), at,
 					   h->run.len };
 	h->kept = 0;

@@ -86,6 +86,23 @@ struct sim_cqe *sim_complete(struct nmti_rma_ep *ep, uint8_t event)
 	return c;
 }
 
+static void post_again(struct nmti_rma_dev *dev)
+{
+	for (struct nmti_rma_ep *ep = dev->eps; ep; ep = ep->next) {
+		ep->imms -= ep->took_imms;
+		ep->messages -= ep->took_messages;
+		ep->took_imms = ep->took_messages = 0;
+	}
+}
+
+/* Not before: an engine that tells of credit without it is found out. */
+static void sim_repost(struct nmti_rma_dev *dev)
+{
+	pthread_mutex_lock(&sim.lock);
+	post_again(dev);
+	pthread_mutex_unlock(&sim.lock);
+}
+
 static int sim_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 {
 	bool imm = false;
@@ -111,23 +128,14 @@ static int sim_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 		}
 		n++;
 	}
+	if (sim.knobs.hostile)
+		post_again(dev);
 	pthread_mutex_unlock(&sim.lock);
 	if (imm && sim.knobs.turn)
 		sim.knobs.turn(true);
 	return n;
 }
 
-/* Not before: an engine that tells of credit without it is found out. */
-static void sim_repost(struct nmti_rma_dev *dev)
-{
-	pthread_mutex_lock(&sim.lock);
-	for (struct nmti_rma_ep *ep = dev->eps; ep; ep = ep->next) {
-		ep->imms -= ep->took_imms;
-		ep->messages -= ep->took_messages;
-		ep->took_imms = ep->took_messages = 0;
-	}
-	pthread_mutex_unlock(&sim.lock);
-}
 
 static int sim_arm(struct nmti_rma_dev *dev)
 {

@@ -47,7 +47,8 @@ struct sim_knobs {
 	void (*call)(void);
 	/* To measure what lies between: BEGINS when a poll has told of bytes, not when a write begins. */
 	void (*turn)(bool begins);
-	bool hostile;          /* what a device refuses to a peer breaks the rail, and is no bug */
+	bool hostile;          /* what a device refuses to a peer breaks the rail, and is no bug; devices
+				* post receives again by themselves, so that it is the engine that counts */
 };
 void sim_set(const struct sim_knobs *knobs);
 
