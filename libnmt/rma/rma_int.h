@@ -130,6 +130,14 @@ struct rma_rail {
 	uint32_t inline_max;     /* of the device */
 };
 
+/* Request NUMBER asks for its completion; 0: none did yet. */
+static inline void rma_asks(struct rma_rail *rail, uint64_t number)
+{
+	rail->asked = number;
+	rail->quiet = rail->quiet_kept = 0;
+	rail->quiet_bytes = 0;
+}
+
 /* ---- stream: sending ---------------------------------------------------------------------- */
 
 #define CHUNK_EOR 1u   /* a record ends behind it */

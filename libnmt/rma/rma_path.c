@@ -141,9 +141,8 @@ static int connect_rail(struct rma_stream *rs, struct rma_rail *rail,
 	};
 
 	rail->up = rail->drained = false;
-	rail->quiet = rail->quiet_kept = 0;
-	rail->quiet_bytes = 0;
-	rail->asked = rail->told = 0;
+	rma_asks(rail, 0);
+	rail->told = 0;
 	rail->last_run = rs->last;
 	return rs->server ? ops->expect(dev->dev, &attr, &rail->ep)
 			  : ops->connect(dev->dev, &attr, to->bytes, to->len, &rail->ep);

@@ -49,14 +49,6 @@ static uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rai
 	return flags;
 }
 
-/* Request NUMBER asks for its completion. */
-static void asks(struct rma_rail *rail, uint64_t number)
-{
-	rail->asked = number;
-	rail->quiet = rail->quiet_kept = 0;
-	rail->quiet_bytes = 0;
-}
-
 /* ASKED: number of the request if it asks for its completion, else 0. */
 static void posted(struct rma_stream *rs, struct rma_rail *rail, const struct rma_held *h,
 		   uint64_t asked)
@@ -69,7 +61,7 @@ static void posted(struct rma_stream *rs, struct rma_rail *rail, const struct rm
 	if (!asked)
 		return;
 	rs->s->stat.rma_signalled++;
-	asks(rail, asked);
+	rma_asks(rail, asked);
 }
 
 /* The older run that is held back goes. False: the device takes no more, or is lost. */
@@ -114,6 +106,12 @@ static void ring_doorbells(struct rma_stream *rs)
 
 /* ---- memory of a run ---------------------------------------------------------------------- */
 
+/* A device that went while MEM was registered has no part in it; the rail breaks soon. */
+static bool knows(const struct rma_rail *rail, const struct rma_mem *mem)
+{
+	return mem->have >> rail->dev & 1;
+}
+
 /* A free block of the stage, or -EAGAIN. */
 static int stage_block(struct rma_stream *rs)
 {
@@ -139,6 +137,8 @@ static int stage(struct rma_stream *rs, const struct rma_chunk *c, struct rma_he
 
 	if (block < 0)
 		return block;
+	if (!knows(&rs->rails[h->run.rail], &st->mem.mem))
+		return -EAGAIN;
 	at = (uint64_t)block * STAGE_BLOCK;
 	rc = nmt_mr_read(c->mr, c->at + rs->tx->done, (char *)st->mem.mr->cpu + at, len);
 	if (rc)
@@ -151,12 +151,6 @@ static int stage(struct rma_stream *rs, const struct rma_chunk *c, struct rma_he
 	st->run[block] = rs->last + 1;
 	st->next = (st->next + 1) % STAGE_BLOCKS;
 	return 0;
-}
-
-/* A device that went while MEM was registered has no part in it; the rail breaks soon. */
-static bool knows(const struct rma_rail *rail, const struct rma_mem *mem)
-{
-	return mem->have >> rail->dev & 1;
 }
 
 /* Bytes of the ring from position AT on. */
@@ -486,7 +480,7 @@ static void ask(struct rma_stream *rs, struct rma_rail *rail)
 		return;
 	}
 	rail->run_of[number & rs->send_mask] = rail->last_run;
-	asks(rail, number);
+	rma_asks(rail, number);
 }
 
 void nmti_rma_settle(struct rma_stream *rs)

@@ -243,7 +243,6 @@ static size_t put_and_send(struct rma_stream *rs, struct source *from)
 		return from->iov->iov_len;
 	}
 	done = more = put_all(rs, from);
-
 	while (from->n && more) {
 		nmti_rma_go_on(rs, 0);
 		if (rs->s->error || nmti_rma_unsent(rs))

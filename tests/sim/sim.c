@@ -136,7 +136,6 @@ static int sim_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 	return n;
 }
 
-
 static int sim_arm(struct nmti_rma_dev *dev)
 {
 	int64_t next;
