@@ -203,6 +203,50 @@ static void test_lost(void **state)
 			every_step(configs[i]);
 }
 
+/*
+ * An adapter is gone and the engine has not been told yet: memory that it is handed now is not known
+ * to that adapter, and no rail over it may write from there.
+ */
+static void t_new_memory(struct env *env)
+{
+	struct sim_counts counts = { 0 };
+	struct nmt_frag frag;
+	struct nmt_event ev;
+	struct pair p;
+	char byte;
+
+	pair_open(env, &p);
+	frag = (struct nmt_frag){ .mr = env_mr(env, MIB, NMT_ACCESS_ALL), .len = MIB };
+	mr_pattern(frag.mr, 0, 5, 1, MIB);
+	pattern_fill(5, 0, &byte, 1);
+	sim_set(&knobs);
+	assert_int_equal(nmt_send(p.c->s, &byte, 1, 0), 1);
+	while (!counts.losses) { /* found by the server; the client sleeps */
+		if (nmt_poll(env->dom[SERVER], &ev, 1, MS) == 1)
+			end_event(env, &ev);
+		sim_read(&counts);
+	}
+	assert_ok(env, nmt_send_mr(p.c->s, &frag, 1, 0, 1));
+	end_expect(p.s, 5, 0, 1 + MIB);
+	end_wait(p.c, NMT_EV_SENT, &ev);
+	assert_int_equal(ev.status, 0);
+	assert_ok(env, env_mr_close(env, frag.mr));
+	close_both(&p);
+}
+
+static void test_new_memory(void **state)
+{
+	static const char *const configs[] = { "sim/left,right@3.negotiated.pool.host",
+					       "sim/left,right@3.negotiated.pool.opaque" };
+
+	(void)state;
+	for (size_t i = 0; !only.config && i < ARRAY_LEN(configs); i++) {
+		knobs = (struct sim_knobs){ .seed = 1, .lose_at = 1, .lost = SIM_LOST_ADAPTER,
+					    .heard = SIM_HEARD_CLIENT };
+		run(configs[i], t_new_memory, 1);
+	}
+}
+
 /* Streams of the other device feel nothing of it. */
 static void t_undisturbed(struct env *env)
 {
@@ -316,6 +360,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_spread),
 		cmocka_unit_test(test_unequal_ends),
 		cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_new_memory),
 		cmocka_unit_test(test_undisturbed),
 		cmocka_unit_test(test_both),
 	};
