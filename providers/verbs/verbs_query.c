@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The RDMA adapters of this machine, by port, with the addresses that connections of it can have in
- * this network namespace: those of its GIDs that an interface here has. RoCE v2 comes first.
+ * this network namespace: those of its GIDs that an interface here has, RoCE v2 first; on InfiniBand
+ * those of the IPoIB interfaces on the port.
  */
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if_arp.h>
+#include <netpacket/packet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@
 #include "verbs.h"
 
 #define GIDS_MAX 256
+#define IPOIB_LINK 20 /* bytes of a link address: flags and queue pair, then the GID */
 #define CM_DEVICE "/dev/infiniband/rdma_cm"
 
 uint32_t nmti_verbs_mtu(int mtu)
@@ -70,15 +73,6 @@ uint64_t nmti_verbs_retries(const char *ibdev, uint8_t port)
 	return sum;
 }
 
-/* Whether an interface is IP over InfiniBand. */
-static bool is_ipoib(const char *ifname)
-{
-	char path[96];
-
-	snprintf(path, sizeof(path), "/sys/class/net/%.32s/type", ifname);
-	return nmti_sysfs_number(path, 0) == ARPHRD_INFINIBAND;
-}
-
 /* ---- addresses ---- */
 
 static int bits_of(const uint8_t *mask, int len)
@@ -126,25 +120,47 @@ uint32_t nmti_verbs_gid(struct ibv_context *ctx, uint8_t port, uint32_t index,
 	return NMT_GID_IB + entry.gid_type; /* both count IB, RoCE v1, RoCE v2 */
 }
 
-static bool gid_is(const union ibv_gid *gid, const struct sockaddr_storage *ss)
+static void mapped_gid(const struct sockaddr_storage *ss, union ibv_gid *gid)
 {
 	const struct sockaddr_in6 *in6 = (const void *)ss;
 	const struct sockaddr_in *in = (const void *)ss;
 
-	if (ss->ss_family == AF_INET6)
-		return !memcmp(gid->raw, in6->sin6_addr.s6_addr, 16);
-	return IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)gid->raw) &&
-	       !memcmp(gid->raw + 12, &in->sin_addr, 4);
+	memset(gid, 0, sizeof(*gid));
+	if (ss->ss_family == AF_INET6) {
+		memcpy(gid->raw, in6->sin6_addr.s6_addr, 16);
+		return;
+	}
+	memset(gid->raw + 10, 0xff, 2);
+	memcpy(gid->raw + 12, &in->sin_addr, 4);
 }
 
-/* The best GID of the port that is address A; RoCE v2 before v1. */
+/* The GID of the port that an IPoIB interface is on: the end of its link address (RFC 4391, 9.1.1). */
+static bool ipoib_gid(const struct ifaddrs *i, const char *ifname, union ibv_gid *gid)
+{
+	for (; i; i = i->ifa_next) {
+		const struct sockaddr_ll *ll = (const void *)i->ifa_addr;
+
+		if (!ll || ll->sll_family != AF_PACKET || strcmp(i->ifa_name, ifname) != 0)
+			continue;
+		if (ll->sll_hatype != ARPHRD_INFINIBAND || ll->sll_halen != IPOIB_LINK)
+			return false;
+		/* getifaddrs has room for all of it, which the type does not say */
+		memcpy(gid->raw, (const uint8_t *)ll + offsetof(struct sockaddr_ll, sll_addr) + 4,
+		       16);
+		return true;
+	}
+	return false;
+}
+
+/* The entry of the port that GID, which A has, is in; RoCE v2 before v1. */
 static bool find_gid(const struct verbs_opt *opt, const struct verbs_port *port,
-		     const struct ibv_gid_entry *gids, ssize_t n, struct verbs_addr *a)
+		     const struct ibv_gid_entry *gids, ssize_t n, const union ibv_gid *gid,
+		     struct verbs_addr *a)
 {
 	bool found = false;
 
 	for (ssize_t i = 0; i < n; i++) {
-		if (gids[i].port_num != port->port || !gid_is(&gids[i].gid, &a->ss) ||
+		if (gids[i].port_num != port->port || memcmp(&gids[i].gid, gid, sizeof(*gid)) ||
 		    (opt->gid_index >= 0 && (int)gids[i].gid_index != opt->gid_index) ||
 		    (found && gids[i].gid_type <= a->gid_type))
 			continue;
@@ -188,12 +204,16 @@ static void find_addrs(const struct verbs_opt *opt, struct verbs_port *port)
 		free(gids);
 		return;
 	}
-	n = ib ? 0 : ibv_query_gid_table(port->ctx, gids, GIDS_MAX, 0);
+	n = ibv_query_gid_table(port->ctx, gids, GIDS_MAX, 0);
 	for (const struct ifaddrs *i = list; i; i = i->ifa_next) {
 		struct verbs_addr a;
+		union ibv_gid gid;
 
-		if (addr_of(i, &a) &&
-		    (ib ? is_ipoib(i->ifa_name) : find_gid(opt, port, gids, n, &a)))
+		if (!addr_of(i, &a))
+			continue;
+		mapped_gid(&a.ss, &gid);
+		if ((!ib || ipoib_gid(list, a.netdev, &gid)) &&
+		    find_gid(opt, port, gids, n, &gid, &a))
 			add_addr(port, &a);
 	}
 	freeifaddrs(list);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Which addresses of an adapter provider verbs takes, with an adapter and interfaces that are played
- * here: RoCE v2 before v1, those of the port alone; and which pair of them connects two ends.
+ * here: RoCE v2 before v1, those of the port alone, on InfiniBand by the interfaces' link addresses; and
+ * which pair of them connects two ends.
  */
 #include "adapter.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <net/if_arp.h>
+#include <netpacket/packet.h>
 #include <stdio.h>
 
 #undef ibv_query_port
@@ -29,9 +32,22 @@ static const struct netif netifs[] = {
 	{ "eth0", "10.0.0.1", 24, UP },
 	{ "eth1", "10.0.9.1", 24, UP },
 	{ "eth3", "10.0.7.1", 24, 0 },
+	{ "ib0", "10.1.0.1", 24, UP },
+	{ "ib0", "fd01::1", 64, UP },
+	{ "ib1", "10.1.1.1", 24, UP },
 };
 
-static const struct {
+/* As Linux has it: flags and queue pair, then the GID of the port. */
+static const struct link {
+	const char *name, *gid;
+	unsigned short type;
+} links[] = {
+	{ "eth0", "fe80::1", ARPHRD_ETHER },
+	{ "ib0", "fe80::2:c903:a:1", ARPHRD_INFINIBAND },
+	{ "ib1", "fe80::2:c903:a:2", ARPHRD_INFINIBAND },
+};
+
+static const struct gid {
 	const char *gid;
 	uint32_t index, port, type;
 } gids[] = {
@@ -44,8 +60,15 @@ static const struct {
 	{ "::ffff:10.0.9.1", 0, 2, IBV_GID_TYPE_ROCE_V2 },
 	{ "::ffff:10.0.7.1", 6, 1, IBV_GID_TYPE_ROCE_V2 },
 	{ "::ffff:10.0.8.1", 7, 1, IBV_GID_TYPE_ROCE_V2 },
+}, ib_gids[] = {
+	{ "fe80::2:c903:a:1", 0, 1, IBV_GID_TYPE_IB },
+	{ "fec0::2:c903:a:1", 1, 1, IBV_GID_TYPE_IB },
+	{ "fe80::2:c903:a:2", 0, 2, IBV_GID_TYPE_IB },
+	{ "fe80::2:c903:a:9", 3, 2, IBV_GID_TYPE_IB },
 };
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static bool infiniband; /* what the adapter is */
 
 static void to_addr(const char *text, struct sockaddr_storage *ss)
 {
@@ -70,21 +93,42 @@ static void to_mask(int bits, struct sockaddr_storage *ss)
 		p[i / 8] |= (uint8_t)(0x80 >> i % 8);
 }
 
-static struct ifaddrs list[COUNT(netifs)];
-static struct sockaddr_storage addrs[COUNT(netifs)], masks[COUNT(netifs)];
+static struct ifaddrs list[COUNT(netifs) + COUNT(links)];
+static struct sockaddr_storage addrs[COUNT(list)], masks[COUNT(netifs)];
+
+static void play_netif(size_t i)
+{
+	to_addr(netifs[i].addr, &addrs[i]);
+	memset(&masks[i], 0, sizeof(masks[i]));
+	masks[i].ss_family = addrs[i].ss_family;
+	to_mask(netifs[i].bits, &masks[i]);
+	list[i] = (struct ifaddrs){ .ifa_name = (char *)(uintptr_t)netifs[i].name,
+				    .ifa_flags = netifs[i].flags, .ifa_addr = (void *)&addrs[i],
+				    .ifa_netmask = (void *)&masks[i], .ifa_next = &list[i + 1] };
+}
+
+static void play_link(size_t i, const struct link *from)
+{
+	struct sockaddr_ll *ll = (void *)&addrs[i];
+
+	memset(ll, 0, sizeof(addrs[i]));
+	ll->sll_family = AF_PACKET;
+	ll->sll_hatype = from->type;
+	ll->sll_halen = from->type == ARPHRD_INFINIBAND ? 20 : 6;
+	assert_int_equal(inet_pton(AF_INET6, from->gid,
+				   (char *)ll + offsetof(struct sockaddr_ll, sll_addr) + 4), 1);
+	list[i] = (struct ifaddrs){ .ifa_name = (char *)(uintptr_t)from->name,
+				    .ifa_flags = UP, .ifa_addr = (void *)ll,
+				    .ifa_next = &list[i + 1] };
+}
 
 int getifaddrs(struct ifaddrs **out)
 {
-	for (size_t i = 0; i < COUNT(netifs); i++) {
-		to_addr(netifs[i].addr, &addrs[i]);
-		memset(&masks[i], 0, sizeof(masks[i]));
-		masks[i].ss_family = addrs[i].ss_family;
-		to_mask(netifs[i].bits, &masks[i]);
-		list[i] = (struct ifaddrs){ .ifa_name = (char *)(uintptr_t)netifs[i].name,
-			.ifa_flags = netifs[i].flags, .ifa_addr = (void *)&addrs[i],
-			.ifa_netmask = (void *)&masks[i],
-			.ifa_next = i + 1 < COUNT(netifs) ? &list[i + 1] : NULL };
-	}
+	for (size_t i = 0; i < COUNT(netifs); i++)
+		play_netif(i);
+	for (size_t i = 0; i < COUNT(links); i++)
+		play_link(COUNT(netifs) + i, &links[i]);
+	list[COUNT(list) - 1].ifa_next = NULL;
 	*out = list;
 	return 0;
 }
@@ -97,16 +141,19 @@ void freeifaddrs(struct ifaddrs *ifa)
 ssize_t _ibv_query_gid_table(struct ibv_context *c, struct ibv_gid_entry *entries, size_t max,
 			     uint32_t flags, size_t size)
 {
+	const struct gid *from = infiniband ? ib_gids : gids;
+	size_t n = infiniband ? COUNT(ib_gids) : COUNT(gids);
+
 	(void)c, (void)flags;
-	assert_true(max >= COUNT(gids));
+	assert_true(max >= n);
 	assert_int_equal(size, sizeof(*entries));
-	for (size_t i = 0; i < COUNT(gids); i++) {
-		entries[i].gid_index = gids[i].index;
-		entries[i].port_num = gids[i].port;
-		entries[i].gid_type = gids[i].type;
-		assert_int_equal(inet_pton(AF_INET6, gids[i].gid, entries[i].gid.raw), 1);
+	for (size_t i = 0; i < n; i++) {
+		entries[i].gid_index = from[i].index;
+		entries[i].port_num = from[i].port;
+		entries[i].gid_type = from[i].type;
+		assert_int_equal(inet_pton(AF_INET6, from[i].gid, entries[i].gid.raw), 1);
 	}
-	return COUNT(gids);
+	return (ssize_t)n;
 }
 
 /* ---- the adapter ---- */
@@ -156,7 +203,7 @@ int ibv_query_port(struct ibv_context *c, uint8_t port, struct _compat_ibv_port_
 
 	(void)c, (void)port;
 	attr->state = IBV_PORT_ACTIVE;
-	attr->link_layer = IBV_LINK_LAYER_ETHERNET;
+	attr->link_layer = infiniband ? IBV_LINK_LAYER_INFINIBAND : IBV_LINK_LAYER_ETHERNET;
 	return 0;
 }
 
@@ -213,6 +260,23 @@ static void test_gid_wanted(void **state)
 	assert_int_equal(port.naddrs, 0);
 	assert_int_equal(port.status, -EADDRNOTAVAIL);
 	assert_non_null(strstr(port.reason, "NMT_VERBS_GID_INDEX"));
+}
+
+/* Of all IPoIB interfaces those of the port, and no others. */
+static void test_infiniband(void **state)
+{
+	struct verbs_port port;
+
+	(void)state;
+	infiniband = true;
+	found(-1, &port);
+	assert_int_equal(port.naddrs, 2);
+	is(&port.addrs[0], "10.1.0.1", 24, 0);
+	is(&port.addrs[1], "fd01::1", 64, 0);
+	assert_int_equal(port.addrs[0].gid_type, IBV_GID_TYPE_IB);
+	found(1, &port); /* its interface has another one */
+	assert_int_equal(port.naddrs, 0);
+	infiniband = false;
 }
 
 /* ---- which pair ---- */
@@ -326,6 +390,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_gid_wanted),
+		cmocka_unit_test(test_infiniband),
 		cmocka_unit_test(test_pairs),
 	};
 
