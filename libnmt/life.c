@@ -309,8 +309,10 @@ static struct nmt_event *event_init(struct nmt_event *ev, struct nmt_stream *s, 
 
 static int reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
-	int n = s->priv ? s->ops->reap(s, ev, max) : 0;
+	int n = 0;
 
+	if (s->priv && (s->tx_untold || s->rx_untold))
+		n = s->ops->reap(s, ev, max);
 	for (int i = 0; i < n; i++) {
 		ev[i].stream = s;
 		ev[i].user = s->user;

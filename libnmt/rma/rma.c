@@ -182,20 +182,14 @@ static bool rma_unsent(const struct nmt_stream *s)
 	return rs->nheld || nmti_rma_unsent(rs);
 }
 
-static int tx_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
-{
-	struct rma_tx *tx = rs->tx;
-
-	return tx && tx->op_head != tx->op_done ? nmti_rma_tx_reap(rs, ev, max) : 0;
-}
-
-nmti_hot static int rma_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
+static int rma_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
 	struct rma_stream *rs = rma_of(s);
 	bool posts = s->rx_untold, first = s->rx_first;
 	int n = posts && first ? nmti_rma_posts_reap(rs, ev, max) : 0;
 
-	n += tx_reap(rs, ev + n, max - n);
+	if (s->tx_untold)
+		n += nmti_rma_tx_reap(rs, ev + n, max - n);
 	if (posts && !first)
 		n += nmti_rma_posts_reap(rs, ev + n, max - n);
 	return n;

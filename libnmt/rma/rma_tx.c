@@ -378,6 +378,7 @@ int nmti_rma_flush(struct nmt_stream *s, uint64_t cookie)
 static void op_finish(struct rma_stream *rs, int status)
 {
 	op_at(rs->tx, rs->tx->op_done++)->status = status;
+	rs->s->tx_untold = true;
 	nmti_tell(rs->s);
 }
 
@@ -464,5 +465,6 @@ int nmti_rma_tx_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
 		tx->refused = false;
 		rs->s->tx_slot = true;
 	}
+	rs->s->tx_untold = tx->op_head != tx->op_done;
 	return n;
 }

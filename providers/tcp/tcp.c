@@ -91,11 +91,8 @@ static bool tcp_work(struct nmt_stream *s, uint32_t budget)
 static int tcp_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
 	struct tcp_stream *ts = tcp_of(s);
-	int n;
+	int n = s->rx_first ? nmti_tcp_posts_reap(ts, ev, max) : nmti_tcp_tx_reap(ts, ev, max);
 
-	if (!ts->tx && !ts->posts)
-		return 0;
-	n = s->rx_first ? nmti_tcp_posts_reap(ts, ev, max) : nmti_tcp_tx_reap(ts, ev, max);
 	return n + (s->rx_first ? nmti_tcp_tx_reap(ts, ev + n, max - n) :
 				  nmti_tcp_posts_reap(ts, ev + n, max - n));
 }

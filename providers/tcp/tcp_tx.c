@@ -460,6 +460,7 @@ static struct tcp_op *op_new(struct tcp_stream *ts, uint64_t cookie)
 
 	if (tx->op_tail - tx->op_head >= ts->s->tune.send_depth)
 		return NULL;
+	ts->s->tx_untold = true;
 	op = op_at(tx, tx->op_tail);
 	memset(op, 0, sizeof(*op));
 	op->cookie = cookie;
@@ -718,5 +719,6 @@ int nmti_tcp_tx_reap(struct tcp_stream *ts, struct nmt_event *ev, int max)
 		tx->refused = false;
 		ts->s->tx_slot = true;
 	}
+	ts->s->tx_untold = tx && tx->op_head != tx->op_tail;
 	return n;
 }

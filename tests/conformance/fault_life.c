@@ -113,6 +113,7 @@ static int fault_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 	if (fault_on == SENT_OUT_OF_ORDER)
 		n = swap_sent(f, ev, n, max);
 	spoil_readiness(s);
+	s->tx_untold = true; /* to be asked each time */
 	return n;
 }
 
@@ -132,6 +133,7 @@ static int fault_attach(struct nmt_stream *s, const struct nmti_path *path)
 {
 	if (fault_on == BUDGET_IGNORED)
 		s->dom->budget = 1000000;
+	s->tx_untold = true;
 	return fault_real.attach(s, path);
 }
 
