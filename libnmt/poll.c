@@ -172,6 +172,11 @@ static int sleep_until(struct nmt_domain *dom, int64_t now, int64_t deadline)
 	return rc;
 }
 
+static int64_t spin_until(const struct nmt_domain *dom, int64_t now, int64_t deadline)
+{
+	return dom->spin_always ? deadline : nmti_min64(now + dom->spin, deadline);
+}
+
 /* Wait for the first thing to happen. DEADLINE INT64_MAX: for ever; 0: do not wait. */
 nmti_hot static int harvest(struct nmt_domain *dom, int64_t deadline)
 {
@@ -188,7 +193,7 @@ nmti_hot static int harvest(struct nmt_domain *dom, int64_t deadline)
 	if (now >= deadline)
 		return pass(dom, 0);
 	if (dom->spin > 0) {
-		until = dom->spin_always ? deadline : nmti_min64(now + dom->spin, deadline);
+		until = spin_until(dom, now, deadline);
 		rc = spin(dom, until, any_pending, 0);
 		if (rc || pending(dom) || until == deadline)
 			return rc;
@@ -209,7 +214,7 @@ int nmti_progress(struct nmt_domain *dom, int64_t timeout)
 int nmti_block(struct nmt_domain *dom, int64_t deadline)
 {
 	uint64_t seen = dom->happened;
-	int64_t now;
+	int64_t now, until;
 	int rc;
 
 	if (deadline != INT64_MAX && nmti_now() >= deadline)
@@ -218,8 +223,9 @@ int nmti_block(struct nmt_domain *dom, int64_t deadline)
 		return pass(dom, 0);
 	now = nmti_now();
 	if (dom->spin > 0) {
-		rc = spin(dom, nmti_min64(now + dom->spin, deadline), news_since, seen);
-		if (rc || dom->happened != seen)
+		until = spin_until(dom, now, deadline);
+		rc = spin(dom, until, news_since, seen);
+		if (rc || dom->happened != seen || until == deadline)
 			return rc;
 		now = nmti_now();
 	}

@@ -264,7 +264,10 @@ nmti_hot static ssize_t recv_once(struct nmt_stream *s, const struct iovec *iov,
 	return r;
 }
 
-/* Try the stream itself for a while: a system call less than asking the domain first. */
+/*
+ * Try the stream itself for a while: a system call less than asking the domain first. Not for one
+ * whose bytes come by completions, which the domain looks at.
+ */
 static ssize_t recv_spin(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
 			 int *out_flags, int64_t deadline)
 {
@@ -296,7 +299,7 @@ static ssize_t recv_wait(struct nmt_stream *s, const struct iovec *iov, int n, i
 		r = usable(s);
 		if (!r)
 			r = recv_once(s, iov, n, flags, out_flags);
-		if (r == -EAGAIN && s->state == NMT_STATE_OPEN && s->dom->spin > 0)
+		if (r == -EAGAIN && s->state == NMT_STATE_OPEN && s->ops->spin && s->dom->spin > 0)
 			r = recv_spin(s, iov, n, flags, out_flags, deadline);
 		if (r != -EAGAIN)
 			return r;

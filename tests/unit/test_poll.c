@@ -229,6 +229,25 @@ static void test_spins_always(void **state)
 	unit_close(&u);
 }
 
+/* What blocking calls wait in. */
+static void test_blocks_spinning(void **state)
+{
+	int64_t deadline = nmti_now() + 5 * UNIT_MS;
+	struct unit u;
+	int rc;
+
+	(void)state;
+	open_spin(&u, UNIT_MS / 100, NMT_DOMAIN_SPIN_ALWAYS);
+	do
+		rc = nmti_block(u.dom, deadline);
+	while (!rc);
+	assert_int_equal(rc, -EAGAIN);
+	assert_true(nmti_now() >= deadline);
+	assert_true(stats(&u).spins > 0);
+	assert_int_equal(stats(&u).sleeps, 0);
+	unit_close(&u);
+}
+
 /* Long sleeps shorten the spin to nothing; one that a spin would have outlasted restores it. */
 static void test_spin_adapts(void **state)
 {
@@ -464,6 +483,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_wake_thread),	 cmocka_unit_test(test_wake_and_event),
 	cmocka_unit_test(test_signal),		 cmocka_unit_test(test_never_spins),
 	cmocka_unit_test(test_spins_then_sleeps), cmocka_unit_test(test_spins_always),
+	cmocka_unit_test(test_blocks_spinning),
 	cmocka_unit_test(test_spin_adapts),	 cmocka_unit_test(test_no_wait_for_event),
 	cmocka_unit_test(test_arm_event),	 cmocka_unit_test(test_arm_wake),
 	cmocka_unit_test(test_arm_timer),	 cmocka_unit_test(test_arm_timer_again),
