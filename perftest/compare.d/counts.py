@@ -61,7 +61,7 @@ def strace_summary(path):
     return ["strace", "-f", "-c", "-U", "calls,name", "-o", path], None
 
 
-WAITS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
+WAITS = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "clock_nanosleep")
 
 
 def summed(lines, without=()):
@@ -145,6 +145,25 @@ def verbs_of(bench, run, sizes):
     if not c.get("client.writes") or not c.get("server.recvs"):
         raise Failed("the preloaded counter does not see the adapter's requests")
     return c
+
+
+def syscalls_and_doorbells(bench, run, sizes, without=()):
+    """Both for one operation, by "end.name", of the same runs: under strace messages are slower, and
+    doorbells take fewer of them."""
+    def prefix(path):
+        return ["strace", "-f", "-c", "-U", "calls,name", "-o", path,
+                "-E", f"LD_PRELOAD={bench.tools.nmt_count_verbs}",
+                "-E", f"NMT_COUNT_FILE={path}.verbs"], None
+
+    def once(n):
+        with Wrap(prefix) as wrap:
+            ops = run(n, wrap)
+            verbs = {end: counted(wrap.lines(f"{end}.verbs")) for end in ENDS}
+            if not verbs["client"].get("writes"):
+                raise Failed("the preloaded counter does not see the adapter's requests")
+            return {**{f"{end}.calls": summed(wrap.lines(end), without) for end in ENDS},
+                    **{f"{end}.doorbells": verbs[end]["doorbells"] for end in ENDS}}, ops
+    return twice(once, sizes)
 
 
 def interposed(bench, args, mode, sizes):

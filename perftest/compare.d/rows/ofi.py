@@ -14,7 +14,7 @@ both ends polling, into a window of 4 MiB as a stream has one, and up to 128 wri
 write again where the peer has not looked yet, and does not ask for delivery. Its queue has no
 descriptor (FI_WAIT_NONE), as nobody sleeps on it; that of a stream has one. "place" is the same into
 one place, which stays in the cache. "cell" is the row with cells of the message's size (nmt_perf
---cell); by default they are 128 KiB, and a write ends where a cell does. fi_pingpong is one message at
+--cell); by default they are 128 KiB, and a write takes many where they adjoin. fi_pingpong is one message at
 a time, each way in turn."""
 
 KIB, MIB = 1 << 10, 1 << 20
