@@ -172,6 +172,11 @@ static int sleep_until(struct nmt_domain *dom, int64_t now, int64_t deadline)
 	return rc;
 }
 
+bool nmti_domain_spins(const struct nmt_domain *dom)
+{
+	return dom->spin_always;
+}
+
 static int64_t spin_until(const struct nmt_domain *dom, int64_t now, int64_t deadline)
 {
 	return dom->spin_always ? deadline : nmti_min64(now + dom->spin, deadline);

@@ -65,6 +65,7 @@ struct ofi_opt {
 	int inline_max, send_depth, recv_depth;
 	int cq_data;         /* bytes of completion data used, at most */
 	int poll_us;         /* between looks at a device that cannot wake the domain; idle, 20 times as long */
+	int wait_fd;         /* 0, 1: queues have a descriptor; -1: if the domain sleeps */
 	int connect_timeout; /* ms */
 };
 
@@ -209,7 +210,7 @@ struct nmti_rma_dev {
 	 */
 	bool tracked;
 	bool notes;   /* completion data is too small: a NOTE follows each write */
-	bool sleeps;  /* its queues have descriptors */
+	bool sleeps;  /* its completion queue has a descriptor */
 	bool cq_watched;
 	bool eq_low;  /* nothing was told of it since its descriptor was seen not ready */
 	uint64_t level; /* FI_*_COMPLETE: what says that bytes are safe with the peer */
@@ -226,6 +227,7 @@ struct nmti_rma_dev {
 	struct ofi_addr name;
 	uint32_t inject;     /* bytes that a request can carry itself */
 	uint32_t settling;   /* endpoints that are being set up */
+	uint32_t looks;      /* at the completion queue */
 
 	/* Memory for writes that carry nothing: to read from, and for the peer to write to. */
 	uint8_t zero[OFI_SCRATCH], scratch[OFI_SCRATCH];

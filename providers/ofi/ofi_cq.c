@@ -14,6 +14,7 @@
 #include "ofi.h"
 
 #define IDLE 20 /* times as long between looks when nothing comes */
+#define EQ_SHARE 256 /* of looks at the completion queue one is at the event queue as well */
 #define AGAIN INT64_C(1000000) /* before requests that were not taken are tried again, asleep */
 
 /* ---- one completion: how many entries of OUT it filled ---- */
@@ -330,7 +331,7 @@ int nmti_ofi_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, int max)
 
 	max = max < OFI_BATCH ? max : OFI_BATCH;
 	dev->nused = 0;
-	if (__builtin_expect(dev->settling && dev->eq, 0))
+	if (__builtin_expect(dev->settling || ++dev->looks % EQ_SHARE == 0, 0) && dev->eq)
 		nmti_ofi_eq_read(dev);
 	if (__builtin_expect(!nmti_list_empty(&dev->waiting), 0))
 		nmti_ofi_retry(dev);
@@ -363,17 +364,25 @@ static bool eq_low(struct nmti_rma_dev *dev)
 	return !dev->eq || dev->eq_low;
 }
 
-/* Libfabric promises levels, no edges, and those behind fi_trywait(). */
+/*
+ * Libfabric promises levels, no edges, and those behind fi_trywait(): so the descriptor of the event
+ * queue is for sleepers alone, and who does not sleep looks there now and then.
+ */
 static int arm_fds(struct nmti_rma_dev *dev)
 {
-	struct fid *fids[] = { &dev->cq->fid, dev->eq ? &dev->eq->fid : NULL };
+	struct fid *fids[2];
+	int n = 0;
 
-	if (fi_trywait(dev->fabric, fids, dev->eq ? 2 : 1) || !eq_low(dev)) {
+	if (dev->sleeps)
+		fids[n++] = &dev->cq->fid;
+	if (dev->eq)
+		fids[n++] = &dev->eq->fid;
+	if ((n && fi_trywait(dev->fabric, fids, n)) || !eq_low(dev)) {
 		if (dev->eq)
 			nmti_ofi_eq_read(dev);
 		return -EAGAIN;
 	}
-	if (!dev->cq_watched && nmti_watch_once(dev->pd->dom, &dev->cq_src, EPOLLIN))
+	if (dev->sleeps && !dev->cq_watched && nmti_watch_once(dev->pd->dom, &dev->cq_src, EPOLLIN))
 		return -EAGAIN;
 	dev->cq_watched = true;
 	return 0;
@@ -406,7 +415,7 @@ int nmti_ofi_arm(struct nmti_rma_dev *dev)
 		wait = AGAIN;
 	if (!dev->sleeps && !nmti_list_empty(&dev->eps))
 		wait = next_nap(dev);
-	rc = dev->sleeps ? arm_fds(dev) : 0;
+	rc = arm_fds(dev);
 	if (rc || !wait)
 		return rc;
 	dev->look.fire = look_later;

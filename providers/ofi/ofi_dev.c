@@ -33,17 +33,22 @@ static int open_eq(struct nmti_rma_dev *dev)
 	return rc ? rc : nmti_watch(dev->pd->dom, &dev->eq_src, EPOLLIN);
 }
 
+static bool wants_fd(const struct nmti_rma_dev *dev)
+{
+	return dev->opt.wait_fd < 0 ? !nmti_domain_spins(dev->pd->dom) : dev->opt.wait_fd;
+}
+
 /*
- * With a descriptor where the provider has one; else the device is looked at by time. It is watched
- * for a sleep only: a peer that sends while the domain is awake would pay for what nobody waits for.
+ * With a descriptor if the domain sleeps and the provider has one; else the device is looked at by
+ * time. It is watched for a sleep only: a peer that sends while the domain is awake would pay for what
+ * nobody waits for. What it costs all the same, a domain that never sleeps is spared.
  */
 static int open_cq(struct nmti_rma_dev *dev)
 {
 	struct fi_cq_attr attr = { .size = CQ_SIZE, .format = FI_CQ_FORMAT_DATA,
 				   .wait_obj = FI_WAIT_FD };
-	int rc = fi_cq_open(dev->domain, &attr, &dev->cq, dev);
 
-	if (!rc) {
+	if (wants_fd(dev) && !fi_cq_open(dev->domain, &attr, &dev->cq, dev)) {
 		dev->sleeps = dev->cq_src.bell = true;
 		return find_fd(&dev->cq_src, &dev->cq->fid, nmti_ofi_cq_ready);
 	}

@@ -51,5 +51,6 @@ void nmti_ofi_options(struct nmt_ctx *ctx, struct ofi_opt *opt)
 	opt->cq_data = number(ctx, "NMT_OFI_CQ_DATA", 0, 8, 8);
 	opt->recv_depth = number(ctx, "NMT_OFI_RECV_DEPTH", 6, 4096, 4096);
 	opt->poll_us = number(ctx, "NMT_OFI_POLL_US", 1, 1000000, 50);
+	opt->wait_fd = number(ctx, "NMT_OFI_WAIT_FD", 0, 1, -1);
 	opt->connect_timeout = number(ctx, "NMT_OFI_CONNECT_TIMEOUT", 1, 600000, 10000);
 }

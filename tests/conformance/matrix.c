@@ -42,6 +42,7 @@ static const struct {
 	{ "rdmtiny", "NMT_OFI_ENDPOINT=rdm\nNMT_OFI_SEND_DEPTH=4\nNMT_OFI_RECV_DEPTH=6" },
 	{ "rdmnotes", "NMT_OFI_ENDPOINT=rdm\nNMT_OFI_CQ_DATA=4" },
 	{ "notes", "NMT_OFI_CQ_DATA=0" },
+	{ "nofd", "NMT_OFI_WAIT_FD=0" },
 	{ "srq", "NMT_VERBS_SRQ=0" },
 };
 

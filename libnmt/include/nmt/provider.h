@@ -140,6 +140,8 @@ int nmti_watch_once(struct nmt_domain *dom, struct nmti_source *src, uint32_t ev
 void nmti_unwatch(struct nmt_domain *dom, struct nmti_source *src);
 /* The same for a descriptor that is closed next, which takes it out of epoll by itself. */
 void nmti_forget(struct nmt_domain *dom, struct nmti_source *src);
+/* Whether the domain never sleeps in a call of nmt.h; it may still be armed for another loop. */
+bool nmti_domain_spins(const struct nmt_domain *dom);
 /* What sockets are watched for, all of them, so that handing one over costs no system call. */
 #define NMTI_SOCK_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP)
 

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "ofi.h"
+#include "rma/rma_int.h"
 
 static char logged[4096];
 
@@ -69,6 +70,40 @@ static void t_opens_what_it_lists(void **state)
 	assert_int_equal(nmt_ctx_close(ctx), 0);
 }
 
+/* Queues have a descriptor, which messages pay for, unless the domain never sleeps. */
+static void t_descriptor(void **state)
+{
+	static const struct {
+		uint32_t flags;
+		const char *knob;
+		bool has;
+	} cases[] = {
+		{ 0, NULL, true }, { NMT_DOMAIN_SPIN_ALWAYS, NULL, false }, { 0, "0", false },
+		{ NMT_DOMAIN_SPIN_ALWAYS, "1", true }, { 0, "2", true },
+	};
+	struct nmt_domain_attr attr = NMT_DOMAIN_ATTR_INIT;
+	struct nmt_domain *dom;
+	struct nmt_ctx *ctx;
+	int fd;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		attr.flags = cases[i].flags;
+		if (cases[i].knob)
+			setenv("NMT_OFI_WAIT_FD", cases[i].knob, 1);
+		else
+			unsetenv("NMT_OFI_WAIT_FD");
+		assert_int_equal(nmt_ctx_open(NULL, &ctx), 0);
+		assert_int_equal(nmt_domain_open(ctx, "ofi/tcp", &attr, &dom), 0);
+		assert_int_equal(((struct rma_dom *)dom->pd[0].priv)->dev[0].dev->sleeps,
+				 cases[i].has);
+		assert_int_equal(nmt_domain_arm(dom, &fd), 0);
+		assert_int_equal(nmt_domain_close(dom), 0);
+		assert_int_equal(nmt_ctx_close(ctx), 0);
+	}
+	unsetenv("NMT_OFI_WAIT_FD");
+}
+
 /* Files of endpoints of this process that nobody has, as a killed one leaves them, are passed by. */
 static void t_names_of_the_dead(void **state)
 {
@@ -103,6 +138,7 @@ int main(void)
 		cmocka_unit_test(t_unknown_fabric),
 		cmocka_unit_test(t_names_of_the_dead),
 		cmocka_unit_test(t_opens_what_it_lists),
+		cmocka_unit_test(t_descriptor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
