@@ -289,7 +289,8 @@ static void t_signal_gives_eintr(struct env *env)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
 	struct interrupted self = { .thread = pthread_self(), .tid = gettid(),
-				    .naps = strstr(env->cfg->spec, "shm") };
+				    .naps = strstr(env->cfg->spec, "shm") ||
+					    strstr(env->cfg->name, ":nofd") };
 	struct nmt_event ev;
 	struct worker w;
 	struct pair p;
