@@ -28,6 +28,7 @@ static const struct info_variable known[] = {
 	{ "NMT_OFI_RECV_DEPTH", "most receives of an endpoint (else what is asked for)", true },
 	{ "NMT_OFI_CQ_DATA", "bytes of completion data used, at most (else 8)", true },
 	{ "NMT_OFI_POLL_US", "microseconds between looks at what cannot wake (else 50)", true },
+	{ "NMT_OFI_WAIT_FD", "0 or 1: queues have a descriptor (else if the domain sleeps)", true },
 	{ "NMT_OFI_CONNECT_TIMEOUT", "milliseconds for a connection (else 10000)", true },
 	{ NULL, NULL, false },
 };
