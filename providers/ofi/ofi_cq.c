@@ -384,7 +384,7 @@ static int arm_fds(struct nmti_rma_dev *dev)
 	}
 	if (dev->sleeps && !dev->cq_watched && nmti_watch_once(dev->pd->dom, &dev->cq_src, EPOLLIN))
 		return -EAGAIN;
-	dev->cq_watched = true;
+	dev->cq_watched = dev->sleeps;
 	return 0;
 }
 
