@@ -163,7 +163,7 @@ static int sleep_until(struct nmt_domain *dom, int64_t now, int64_t deadline)
 	if (timeout)
 		dom->stat.sleeps++;
 	rc = !idle && light_pass(dom) ? 0 : pass(dom, timeout);
-	if (dom->spin_max <= 0 || dom->spin_always)
+	if (dom->spin_max <= 0)
 		return rc;
 	if (nmti_now() - now < dom->spin_max)
 		dom->spin = dom->spin_max;
