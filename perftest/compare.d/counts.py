@@ -127,6 +127,10 @@ def counted(lines):
     return {k: int(v) for k, v in (line.split() for line in lines)}
 
 
+def counted_by_end(wrap, suffix=""):
+    return {f"{end}.{k}": v for end in ENDS for k, v in counted(wrap.lines(end + suffix)).items()}
+
+
 def preloaded(library, run, sizes):
     """What the preloaded LIBRARY counts for one operation, by "end.name"."""
     def once(n):
@@ -134,36 +138,36 @@ def preloaded(library, run, sizes):
             return [], {"LD_PRELOAD": library, "NMT_COUNT_FILE": path}
         with Wrap(prefix) as wrap:
             ops = run(n, wrap)
-            return {f"{end}.{k}": v for end in ENDS
-                    for k, v in counted(wrap.lines(end)).items()}, ops
+            return counted_by_end(wrap), ops
     return twice(once, sizes)
 
 
-def verbs_of(bench, run, sizes):
-    """Requests, doorbells, completions of one operation. A counter that sees nothing would pass."""
-    c = preloaded(bench.tools.nmt_count_verbs, run, sizes)
+def sees_verbs(c):
+    """C, the counts by "end.name". A counter that sees nothing would pass."""
     if not c.get("client.writes") or not c.get("server.recvs"):
         raise Failed("the preloaded counter does not see the adapter's requests")
     return c
 
 
-def syscalls_and_doorbells(bench, run, sizes, without=()):
-    """Both for one operation, by "end.name", of the same runs: under strace messages are slower, and
-    doorbells take fewer of them."""
+def verbs_of(bench, run, sizes):
+    """Requests, doorbells, completions of one operation."""
+    return sees_verbs(preloaded(bench.tools.nmt_count_verbs, run, sizes))
+
+
+def syscalls_and_verbs(bench, run, sizes, without=()):
+    """What verbs_of() gives, and as "end.calls" the system calls of the same runs: under strace
+    messages are slower, and doorbells take fewer of them."""
     def prefix(path):
-        return ["strace", "-f", "-c", "-U", "calls,name", "-o", path,
-                "-E", f"LD_PRELOAD={bench.tools.nmt_count_verbs}",
+        words, _ = strace_summary(path)
+        return [*words, "-E", f"LD_PRELOAD={bench.tools.nmt_count_verbs}",
                 "-E", f"NMT_COUNT_FILE={path}.verbs"], None
 
     def once(n):
         with Wrap(prefix) as wrap:
             ops = run(n, wrap)
-            verbs = {end: counted(wrap.lines(f"{end}.verbs")) for end in ENDS}
-            if not verbs["client"].get("writes"):
-                raise Failed("the preloaded counter does not see the adapter's requests")
-            return {**{f"{end}.calls": summed(wrap.lines(end), without) for end in ENDS},
-                    **{f"{end}.doorbells": verbs[end]["doorbells"] for end in ENDS}}, ops
-    return twice(once, sizes)
+            calls = {f"{end}.calls": summed(wrap.lines(end), without) for end in ENDS}
+            return {**calls, **counted_by_end(wrap, ".verbs")}, ops
+    return sees_verbs(twice(once, sizes))
 
 
 def interposed(bench, args, mode, sizes):

@@ -129,7 +129,7 @@ def syscalls(args, sizes):
     takes now and then, and the naps of the thread that keeps the time, come with time, not with
     messages, and are left out."""
     def measure(bench):
-        c = counts.syscalls_and_doorbells(bench, rdma.messages(bench, args), sizes, counts.WAITS)
+        c = counts.syscalls_and_verbs(bench, rdma.messages(bench, args), sizes, counts.WAITS)
         return {what: c[f"client.{what}"] + c[f"server.{what}"]
                 for what in ("calls", "doorbells")}
     return measure
