@@ -49,13 +49,23 @@ static void on_written(struct rma_rail *rail, uint64_t number)
 	nmti_win_complete(rs->w, rail->index, rail->run_of[number & rs->send_mask]);
 }
 
+/* After an error nothing is taken: the window may have stopped in the middle of a message. */
+static inline bool takes(const struct rma_stream *rs)
+{
+	return rs->path <= PATH_FENCING && !rs->s->error && !rs->end;
+}
+
 /* True: the stream needs no turn. */
-static bool on_imm(struct rma_rail *rail, const struct nmti_rma_wc *wc)
+static inline bool on_imm(struct rma_rail *rail, const struct nmti_rma_wc *wc)
 {
 	struct rma_stream *rs = rail->rs;
-	int rc = nmti_win_arrived(rs->w, rail->index, wc->imm, wc->len);
+	int rc = 0;
 
-	if (!rc)
+	if (!takes(rs))
+		return false;
+	if (!nmti_win_arrived_plain(rs->w, rail->index, wc->imm, wc->len))
+		rc = nmti_win_arrived(rs->w, rail->index, wc->imm, wc->len);
+	if (likely(!rc))
 		return wc->len && nmti_rma_rx_bytes(rs);
 	nmti_rma_protocol(rs, rc, "a run that breaks the protocol");
 	return false;
@@ -64,23 +74,20 @@ static bool on_imm(struct rma_rail *rail, const struct nmti_rma_wc *wc)
 static void on_message(struct rma_rail *rail, const struct nmti_rma_wc *wc)
 {
 	struct rma_stream *rs = rail->rs;
-	int rc = rail->index ? -EPROTO : nmti_win_ctrl_put(rs->w, wc->data, wc->len);
+	int rc;
 
+	if (!takes(rs))
+		return;
+	rc = rail->index ? -EPROTO : nmti_win_ctrl_put(rs->w, wc->data, wc->len);
 	if (rc)
 		nmti_rma_protocol(rs, rc, "a control message that breaks the protocol");
 	rs->stop_check = true;
 	nmti_rma_usable(rs);
 }
 
-/* After an error nothing is taken: the window may have stopped in the middle of a message. */
-static void on_event(const struct nmti_rma_wc *wc)
+/* True: the stream needs no turn. */
+static bool on_event(struct rma_rail *rail, const struct nmti_rma_wc *wc)
 {
-	struct rma_rail *rail = wc->owner;
-	struct rma_stream *rs = rail->rs;
-	bool takes = rs->path <= PATH_FENCING && !rs->s->error && !rs->end;
-
-	if (wc->ep != rail->ep) /* destroyed since it was polled */
-		return;
 	switch (wc->event) {
 	case NMTI_RMA_CONNECTED:
 		nmti_rma_connected(rail);
@@ -88,23 +95,26 @@ static void on_event(const struct nmti_rma_wc *wc)
 	case NMTI_RMA_WRITTEN:
 		on_written(rail, wc->number);
 		break;
-	case NMTI_RMA_IMM:
-		if (takes && on_imm(rail, wc))
-			return;
-		break;
 	case NMTI_RMA_MESSAGE:
-		if (takes)
-			on_message(rail, wc);
+		on_message(rail, wc);
 		break;
 	case NMTI_RMA_DRAINED:
 		nmti_rma_drained(rail);
-		if (rs->end == END_BROKEN) /* no turn for what may be closed */
-			return;
-		break;
+		return rail->rs->end == END_BROKEN; /* no turn for what may be closed */
 	default:
 		nmti_rma_failed(rail, wc->status, wc->text);
 	}
-	nmti_work(rs->s);
+	return false;
+}
+
+static inline void on_completion(const struct nmti_rma_wc *wc)
+{
+	struct rma_rail *rail = wc->owner;
+
+	if (wc->ep != rail->ep) /* destroyed since it was polled */
+		return;
+	if (!(likely(wc->event == NMTI_RMA_IMM) ? on_imm(rail, wc) : on_event(rail, wc)))
+		nmti_work(rail->rs->s);
 }
 
 nmti_hot static int progress_one(struct rma_dom *rd, struct nmti_rma_dev *dev)
@@ -115,7 +125,7 @@ nmti_hot static int progress_one(struct rma_dom *rd, struct nmti_rma_dev *dev)
 	for (int i = 0; i < BATCHES; i++) {
 		n = rd->ops->poll(dev, wc, BATCH);
 		for (int k = 0; k < n; k++)
-			on_event(&wc[k]);
+			on_completion(&wc[k]);
 		sum += n;
 		if (n < BATCH)
 			break;

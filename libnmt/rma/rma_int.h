@@ -20,7 +20,7 @@
 
 #include "internal.h"
 #include "rma/rma.h"
-#include "rma/window.h"
+#include "rma/window_hot.h"
 #include "rma/wire.h"
 
 /* ---- domain ------------------------------------------------------------------------------- */
@@ -264,6 +264,7 @@ struct rma_rx {
 	int64_t since;               /* the last time that a whole window had come */
 	struct nmti_cell *last;      /* the newest one in the window, or NULL */
 	bool staged;                 /* some slab has a shadow */
+	bool apart;                  /* some slab has one, or the CPU cannot read it */
 	bool end;                    /* the end of the stream was reached */
 	bool discard;                /* drop bytes up to the end of this record */
 	struct rma_region *region;
@@ -358,11 +359,16 @@ void nmti_rma_break(struct rma_stream *rs);
 void nmti_rma_path_late(struct nmti_timer *t);
 void nmti_rma_path_retry(struct nmti_timer *t);
 void nmti_rma_detach(struct nmt_stream *s);
+void nmti_rma_ctrl_send(struct rma_stream *rs, bool more, bool ring);
 /*
  * Send the control messages that are due. MORE: see nmti_win_due_now(). RING false: nmti_rma_pump()
  * is called next, and rings the doorbell.
  */
-void nmti_rma_ctrl(struct rma_stream *rs, bool more, bool ring);
+static inline void nmti_rma_ctrl(struct rma_stream *rs, bool more, bool ring)
+{
+	if (unlikely(rs->ctrl_len || nmti_win_due_now(rs->w, more)))
+		nmti_rma_ctrl_send(rs, more, ring);
+}
 void nmti_rma_protocol(struct rma_stream *rs, int err, const char *what);
 
 /* rma_tx.c */
@@ -391,6 +397,11 @@ void nmti_rma_ring_free(struct rma_stream *rs);
 bool nmti_rma_ring_grow(struct rma_stream *rs);
 void nmti_rma_ring_drop(struct rma_stream *rs, uint64_t to); /* bytes before TO are done with */
 
+static inline uint32_t rma_chunks_room(const struct rma_tx *tx)
+{
+	return tx->mask + 1 - (tx->tail - tx->head);
+}
+
 /* How many bytes more it takes. */
 static inline uint32_t rma_ring_room(const struct rma_ring *ring)
 {
@@ -402,6 +413,11 @@ static inline uint32_t rma_ring_room(const struct rma_ring *ring)
 /* rma_run.c */
 /* Post runs, BUDGET at most; true: there are more that could go now. */
 bool nmti_rma_pump(struct rma_stream *rs, uint32_t budget);
+/*
+ * A message that one run takes whole, while nothing else is to be sent: most. False: it is not so
+ * simple, and nothing was done.
+ */
+bool nmti_rma_send_alone(struct rma_stream *rs, const struct iovec *iov, bool eor);
 /* Nothing more to post in this turn: see that what is waited for will be told as complete. */
 void nmti_rma_settle(struct rma_stream *rs);
 void nmti_rma_tx_rewind(struct rma_stream *rs); /* to where the window stands in a new epoch */

@@ -708,7 +708,7 @@ static void repost(const struct rma_dom *rd)
 }
 
 /* With a request to follow, as there is with RING false, one doorbell does. */
-static void send_ctrl(struct rma_stream *rs, bool more, bool ring)
+void nmti_rma_ctrl_send(struct rma_stream *rs, bool more, bool ring)
 {
 	struct rma_rail *rail = &rs->rails[0];
 	uint32_t flags = ring || !rs->tx ? 0 : NMTI_RMA_MORE;
@@ -741,10 +741,4 @@ static void send_ctrl(struct rma_stream *rs, bool more, bool ring)
 		rs->s->stat.ctrl_sent++;
 		rs->s->stat.grants = st.grants_sent;
 	}
-}
-
-nmti_hot void nmti_rma_ctrl(struct rma_stream *rs, bool more, bool ring)
-{
-	if (rs->ctrl_len || nmti_win_due_now(rs->w, more))
-		send_ctrl(rs, more, ring);
 }

@@ -22,7 +22,7 @@ static struct rma_chunk *chunk_at(struct rma_tx *tx, uint32_t i)
 /* ---- to the device ------------------------------------------------------------------------ */
 
 /* Somebody waits for what is under way. */
-static bool awaited(const struct rma_stream *rs)
+static inline bool awaited(const struct rma_stream *rs)
 {
 	return rs->tx->op_done != rs->tx->op_tail || !rs->s->tx_ready || rs->fin_sent ||
 	       rs->peer_done || rs->queue_full || rs->wait == NMTI_WIN_DEPTH;
@@ -34,7 +34,7 @@ static uint32_t signal_at(const struct rma_tx *tx, bool more)
 	return more ? tx->signal_runs + tx->signal_runs / 2 : tx->signal_runs;
 }
 
-static uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rail,
+static inline uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rail,
 			 const struct rma_held *h, bool more)
 {
 	uint32_t flags = more ? NMTI_RMA_MORE : 0;
@@ -50,7 +50,7 @@ static uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rai
 }
 
 /* ASKED: number of the request if it asks for its completion, else 0. */
-static void posted(struct rma_stream *rs, struct rma_rail *rail, const struct rma_held *h,
+static inline void posted(struct rma_stream *rs, struct rma_rail *rail, const struct rma_held *h,
 		   uint64_t asked)
 {
 	rs->s->stat.rma_writes++;
@@ -64,13 +64,11 @@ static void posted(struct rma_stream *rs, struct rma_rail *rail, const struct rm
 	rma_asks(rail, asked);
 }
 
-/* The older run that is held back goes. False: the device takes no more, or is lost. */
-static bool post_first(struct rma_stream *rs)
+/* Run H goes. False: the device takes no more, or is lost. */
+static inline bool post(struct rma_stream *rs, struct rma_rail *rail, const struct rma_held *h,
+			bool more)
 {
 	struct rma_tx *tx = rs->tx;
-	struct rma_held *h = tx->held;
-	struct rma_rail *rail = &rs->rails[h->run.rail];
-	bool more = rs->nheld > 1 && h[1].run.rail == h->run.rail;
 	uint32_t flags = flags_of(rs, rail, h, more);
 	uint64_t number;
 	int rc = rs->rd->ops->write(rail->ep, &h->from, h->run.remote, h->run.key, h->run.imm,
@@ -90,6 +88,17 @@ static bool post_first(struct rma_stream *rs)
 		tx->unrung &= ~(1u << h->run.rail);
 	posted(rs, rail, h, flags & NMTI_RMA_SIGNAL ? number : 0);
 	rail->last_run = rail->run_of[number & rs->send_mask] = h->number;
+	return true;
+}
+
+/* The older run that is held back goes. False as post(). */
+static bool post_first(struct rma_stream *rs)
+{
+	struct rma_held *h = rs->tx->held;
+	bool more = rs->nheld > 1 && h[1].run.rail == h->run.rail;
+
+	if (!post(rs, &rs->rails[h->run.rail], h, more))
+		return false;
 	if (--rs->nheld)
 		h[0] = h[1];
 	return true;
@@ -128,16 +137,16 @@ static int stage_block(struct rma_stream *rs)
 }
 
 /* Copy a run's bytes of a chunk into the stage; it gets the next number. */
-static int stage(struct rma_stream *rs, const struct rma_chunk *c, struct rma_held *h)
+static int stage(struct rma_stream *rs, const struct rma_chunk *c, const struct rma_rail *rail,
+		 uint32_t len, struct rma_held *h)
 {
 	struct rma_stage *st = &rs->tx->stage;
 	int block = stage_block(rs), rc;
-	uint32_t len = h->run.len;
 	uint64_t at;
 
 	if (block < 0)
 		return block;
-	if (!knows(&rs->rails[h->run.rail], &st->mem.mem))
+	if (!knows(rail, &st->mem.mem))
 		return -EAGAIN;
 	at = (uint64_t)block * STAGE_BLOCK;
 	rc = nmt_mr_read(c->mr, c->at + rs->tx->done, (char *)st->mem.mr->cpu + at, len);
@@ -145,8 +154,7 @@ static int stage(struct rma_stream *rs, const struct rma_chunk *c, struct rma_he
 		return rc;
 	rs->s->stat.tx_copied += len;
 	h->from = (struct nmti_rma_local){ (char *)st->mem.mr->cpu + at,
-					   rma_reg_at(&st->mem.mem, &rs->rails[h->run.rail]), at,
-					   len };
+					   rma_reg_at(&st->mem.mem, rail), at, len };
 	h->kept = rs->tx->ring.size / STAGE_BLOCKS;
 	st->run[block] = rs->last + 1;
 	st->next = (st->next + 1) % STAGE_BLOCKS;
@@ -154,8 +162,8 @@ static int stage(struct rma_stream *rs, const struct rma_chunk *c, struct rma_he
 }
 
 /* Bytes of the ring from position AT on. */
-static int in_ring(const struct rma_ring *ring, uint64_t at, const struct rma_rail *rail,
-		   struct rma_held *h)
+static inline int in_ring(const struct rma_ring *ring, uint64_t at, const struct rma_rail *rail,
+			  uint32_t len, struct rma_held *h)
 {
 	const struct rma_bounce *mem = at < ring->from ? &ring->old : &ring->mem;
 
@@ -163,25 +171,25 @@ static int in_ring(const struct rma_ring *ring, uint64_t at, const struct rma_ra
 		return -EAGAIN;
 	at &= mem->mr->size - 1;
 	h->from = (struct nmti_rma_local){ (char *)mem->mr->cpu + at, rma_reg_at(&mem->mem, rail),
-					   at, h->run.len };
-	h->kept = mem == &ring->mem ? h->run.len : 0;
+					   at, len };
+	h->kept = mem == &ring->mem ? len : 0;
 	return 0;
 }
 
-/* Where the run's bytes, from tx->done of the chunk on, are. -EAGAIN: not now. */
-static int locate(struct rma_stream *rs, const struct rma_chunk *c, struct rma_held *h)
+/* Where LEN bytes, from tx->done of the chunk on, are for RAIL. -EAGAIN: not now. */
+static inline int locate(struct rma_stream *rs, const struct rma_chunk *c,
+			 const struct rma_rail *rail, uint32_t len, struct rma_held *h)
 {
-	const struct rma_rail *rail = &rs->rails[h->run.rail];
 	uint64_t at = c->at + rs->tx->done;
 
 	if (!c->mr)
-		return in_ring(&rs->tx->ring, at, rail, h);
+		return in_ring(&rs->tx->ring, at, rail, len, h);
 	if (!c->mem)
-		return stage(rs, c, h);
+		return stage(rs, c, rail, len, h);
 	if (!knows(rail, c->mem))
 		return -EAGAIN;
 	h->from = (struct nmti_rma_local){ nmti_mr_cpu(c->mr, at), rma_reg_at(c->mem, rail), at,
-					   h->run.len };
+					   len };
 	h->kept = 0;
 	return 0;
 }
@@ -208,14 +216,20 @@ static struct rma_place *place_before(const struct rma_stream *rs, uint64_t run)
 	return &rs->tx->log[run & (rs->attr.tx_depth - 1)];
 }
 
-/* The window counts H, which lies behind those that are held back, as posted; it is one of them. */
-nmti_hot static void hold(struct rma_stream *rs, struct rma_held *h)
+/* The window counts H as posted, as NUMBER. */
+static inline void count(struct rma_stream *rs, struct rma_held *h, uint64_t number)
 {
 	struct rma_tx *tx = rs->tx;
 
-	h->number = rs->last = nmti_win_posted(rs->w, &h->run);
+	h->number = rs->last = number;
+	*place_before(rs, number) = (struct rma_place){ tx->cur, tx->done };
+}
+
+/* H lies behind the runs that are held back, and is one of them. */
+static void hold(struct rma_stream *rs, struct rma_held *h)
+{
+	count(rs, h, nmti_win_posted(rs->w, &h->run));
 	rs->nheld++;
-	*place_before(rs, rs->last) = (struct rma_place){ tx->cur, tx->done };
 }
 
 static void chunk_passed(struct rma_tx *tx)
@@ -231,7 +245,7 @@ static int take_data(struct rma_stream *rs, struct rma_chunk *c, struct rma_held
 	int rc = 0;
 
 	if (h->run.len)
-		rc = locate(rs, c, h);
+		rc = locate(rs, c, &rs->rails[h->run.rail], h->run.len, h);
 	else
 		nothing_of(h);
 	if (rc)
@@ -408,7 +422,7 @@ static bool wanted(struct rma_stream *rs)
 	return false;
 }
 
-static bool can_post(const struct rma_stream *rs)
+static inline bool can_post(const struct rma_stream *rs)
 {
 	return rs->path == PATH_UP && !rs->s->error;
 }
@@ -432,27 +446,65 @@ nmti_hot static bool pump(struct rma_stream *rs, uint32_t budget)
 	return !rc && n == budget && !rs->queue_full;
 }
 
-/*
- * What pump() does with a single chunk that one run takes whole, which most messages are. False: it
- * is not so simple, and nothing was done.
- */
-static bool pump_alone(struct rma_stream *rs)
-{
-	struct rma_tx *tx = rs->tx;
-	struct rma_held *h = &tx->held[0];
-	struct rma_chunk *c = chunk_at(tx, tx->cur);
+/* ---- a message alone: one run takes all of it, and nothing else is to be sent ------------- */
 
-	if (tx->cur + 1 != tx->tail || rs->nheld || rs->stop_check || rs->fin_due ||
-	    nmti_win_flight(rs->w) >= RMA_FLIGHT || !c->len || left_of(rs, c) != c->len)
-		return false;
-	if (nmti_win_next(rs->w, c->len, c->flags & CHUNK_EOR, &h->run) != NMTI_WIN_GO ||
-	    h->run.len != c->len || locate(rs, c, h))
+static inline bool nothing_waits(const struct rma_stream *rs)
+{
+	return can_post(rs) && !rs->nheld && !rs->stop_check && !rs->fin_due &&
+	       nmti_win_flight(rs->w) < RMA_FLIGHT;
+}
+
+/* Post the LEN bytes of H, whose place is known, of chunk C, the current one. False: not so. */
+static inline bool post_alone(struct rma_stream *rs, struct rma_rail *rail, struct rma_chunk *c,
+			      uint32_t len, bool eor)
+{
+	struct rma_held *h = &rs->tx->held[0];
+	uint64_t number = nmti_win_post_plain(rs->w, len, eor, &h->run);
+
+	if (!number)
 		return false;
 	rs->wait = NMTI_WIN_GO;
-	hold(rs, h);
-	c->run = rs->last;
-	chunk_passed(tx);
-	post_first(rs);
+	count(rs, h, number);
+	c->run = number;
+	chunk_passed(rs->tx);
+	rs->nheld = !post(rs, rail, h, false);
+	return true;
+}
+
+/* What pump() does with a single chunk. False: it is not so simple, and nothing was done. */
+static bool pump_alone(struct rma_stream *rs)
+{
+	struct rma_rail *rail = &rs->rails[nmti_win_rail(rs->w)];
+	struct rma_tx *tx = rs->tx;
+	struct rma_chunk *c = chunk_at(tx, tx->cur);
+
+	if (tx->cur + 1 != tx->tail || !nothing_waits(rs) || !c->len || left_of(rs, c) != c->len ||
+	    (c->mr && !c->mem) || locate(rs, c, rail, c->len, &tx->held[0]))
+		return false;
+	return post_alone(rs, rail, c, c->len, c->flags & CHUNK_EOR);
+}
+
+nmti_hot bool nmti_rma_send_alone(struct rma_stream *rs, const struct iovec *iov, bool eor)
+{
+	struct rma_rail *rail = &rs->rails[nmti_win_rail(rs->w)];
+	struct rma_tx *tx = rs->tx;
+	struct rma_ring *ring = &tx->ring;
+	struct rma_chunk *c = chunk_at(tx, tx->tail);
+	uint32_t at = (uint32_t)ring->tail & (ring->size - 1), len = (uint32_t)iov->iov_len;
+
+	if (tx->cur != tx->tail || !nothing_waits(rs) || !iov->iov_len ||
+	    iov->iov_len > min32(rma_ring_room(ring), ring->size - at) ||
+	    iov->iov_len > rs->rd->lim.write_max || !rma_chunks_room(tx) ||
+	    in_ring(ring, ring->tail, rail, len, &tx->held[0]))
+		return false;
+	memcpy((char *)ring->mem.mr->cpu + at, iov->iov_base, len);
+	*c = (struct rma_chunk){ .at = ring->tail, .len = len, .flags = eor ? CHUNK_EOR : 0 };
+	tx->tail++;
+	if (!post_alone(rs, rail, c, len, eor)) {
+		tx->tail--;
+		return false;
+	}
+	ring->tail += len;
 	return true;
 }
 

@@ -109,6 +109,7 @@ static struct rma_slab *slab_new(struct rma_stream *rs)
 		slab_free(rs, sl);
 		return NULL;
 	}
+	rs->rx.apart |= sl->shadow || !nmti_slab_mr(sl->slab)->cpu;
 	rs->rx.nslabs++;
 	rs->rx.cells += count;
 	return sl;
@@ -491,6 +492,30 @@ static ssize_t peek(struct rma_stream *rs, struct copy *c, int *out_flags)
 	return (ssize_t)c->done;
 }
 
+/* The next run, if the first buffer takes all of it, and it is nothing but bytes: most messages. */
+static inline bool copy_plain(struct rma_stream *rs, struct copy *c, int *out_flags)
+{
+	const struct nmti_cell *cell;
+	struct nmti_piece p;
+
+	if (rs->rx.used || rs->rx.apart || !nmti_win_take_plain(rs->w, c->iov->iov_len, &p))
+		return false;
+	cell = cell_of(&p);
+	memcpy(c->iov->iov_base, (char *)cell->mr->cpu + cell->offset + p.offset, p.len);
+	rs->s->stat.rx_copied += p.len;
+	c->done = c->at = p.len;
+	if (p.len == c->iov->iov_len)
+		*c = (struct copy){ c->iov + 1, c->n - 1, 0, p.len };
+	*out_flags |= p.eor ? MSG_EOR : 0;
+	return true;
+}
+
+/* There is more, and room for it, or perhaps the end of a record. */
+static inline bool goes_on(const struct rma_stream *rs, const struct copy *c)
+{
+	return nmti_win_ready(rs->w) && (c->n || rs->s->records);
+}
+
 /* Take pieces until the buffers are full or a record ends. 1: there was any. */
 static int copy_pieces(struct rma_stream *rs, struct copy *c, int *out_flags)
 {
@@ -520,16 +545,17 @@ nmti_hot ssize_t nmti_rma_recv(struct nmt_stream *s, const struct iovec *iov, in
 {
 	struct rma_stream *rs = rma_of(s);
 	struct copy c = { .iov = iov, .n = n };
-	int rc;
+	int rc = 0;
 
 	if (rs->rx.end)
 		return nothing(rs);
 	if (flags & MSG_PEEK)
 		return peek(rs, &c, out_flags);
-	rc = copy_pieces(rs, &c, out_flags);
+	if (unlikely(!n) || !copy_plain(rs, &c, out_flags) || goes_on(rs, &c))
+		rc = copy_pieces(rs, &c, out_flags);
 	if (rc < 0)
 		return rc;
-	if (!rc)
+	if (!rc && !c.done)
 		return nothing(rs);
 	taken(rs);
 	return (ssize_t)c.done;

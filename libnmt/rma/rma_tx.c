@@ -89,11 +89,6 @@ bool nmti_rma_unsent(const struct rma_stream *rs)
 
 /* ---- copying calls ------------------------------------------------------------------------ */
 
-static uint32_t chunks_room(const struct rma_tx *tx)
-{
-	return tx->mask + 1 - (tx->tail - tx->head);
-}
-
 /* Bytes directly behind those of the newest chunk, which still waits, can join it. */
 static struct rma_chunk *joinable(struct rma_tx *tx)
 {
@@ -156,7 +151,7 @@ static uint32_t put_piece(struct rma_stream *rs, const char *from, size_t len)
 	struct rma_chunk *c = joinable(tx);
 
 	n = n < len ? n : (uint32_t)len;
-	if (!n || (!c && !chunks_room(tx)))
+	if (!n || (!c && !rma_chunks_room(tx)))
 		return 0;
 	if (!c)
 		c = chunk_new(tx);
@@ -180,7 +175,7 @@ static uint32_t put_bytes(struct rma_stream *rs, const char *from, size_t len)
 static bool put_eor(struct rma_tx *tx, bool bytes)
 {
 	if (!bytes) {
-		if (!chunks_room(tx))
+		if (!rma_chunks_room(tx))
 			return false;
 		chunk_new(tx);
 	}
@@ -215,33 +210,11 @@ nmti_hot static size_t put_all(struct rma_stream *rs, struct source *from)
 	return sum;
 }
 
-/* One buffer that fits as it is, and nothing waits before it: most messages. */
-static bool put_alone(struct rma_stream *rs, const struct iovec *iov)
-{
-	struct rma_tx *tx = rs->tx;
-	struct rma_ring *ring = &tx->ring;
-	uint32_t at = (uint32_t)ring->tail & (ring->size - 1);
-	struct rma_chunk *c;
-
-	if (tx->cur != tx->tail || !iov->iov_len || iov->iov_len > RMA_RING_FIRST ||
-	    iov->iov_len > min32(rma_ring_room(ring), ring->size - at) || !chunks_room(tx))
-		return false;
-	c = chunk_new(tx);
-	c->len = (uint32_t)iov->iov_len;
-	memcpy((char *)ring->mem.mr->cpu + at, iov->iov_base, c->len);
-	ring->tail += c->len;
-	return true;
-}
-
 /* Copy and send in turn, until the peer or the device takes no more; how much was copied. */
 static size_t put_and_send(struct rma_stream *rs, struct source *from)
 {
 	size_t done, more;
 
-	if (likely(from->n == 1) && put_alone(rs, from->iov)) {
-		from->n = 0;
-		return from->iov->iov_len;
-	}
 	done = more = put_all(rs, from);
 	while (from->n && more) {
 		nmti_rma_go_on(rs, 0);
@@ -275,16 +248,13 @@ nmti_hot void nmti_rma_go_on(struct rma_stream *rs, int flags)
 		nmti_work(rs->s);
 }
 
-nmti_hot ssize_t nmti_rma_send(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
+static ssize_t send_all(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
 {
 	struct rma_stream *rs = rma_of(s);
 	struct source from = { .iov = iov, .n = n };
-	int rc = rs->tx ? 0 : nmti_rma_tx_alloc(rs);
 	size_t done;
 	bool all;
 
-	if (rc)
-		return rc;
 	done = put_and_send(rs, &from);
 	all = !from.n && (!(flags & MSG_EOR) || put_eor(rs->tx, done));
 	s->stat.tx_copied += done;
@@ -294,6 +264,21 @@ nmti_hot ssize_t nmti_rma_send(struct nmt_stream *s, const struct iovec *iov, in
 	if (s->error)
 		return s->error;
 	return all || done ? (ssize_t)done : -EAGAIN;
+}
+
+nmti_hot ssize_t nmti_rma_send(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
+{
+	struct rma_stream *rs = rma_of(s);
+	int rc = rs->tx ? 0 : nmti_rma_tx_alloc(rs);
+
+	if (rc)
+		return rc;
+	if (n != 1 || flags & MSG_MORE || !nmti_rma_send_alone(rs, iov, flags & MSG_EOR))
+		return send_all(s, iov, n, flags);
+	s->stat.tx_copied += iov->iov_len;
+	if (unlikely(!s->tx_ready || rs->nheld))
+		nmti_rma_go_on(rs, flags);
+	return s->error ? s->error : (ssize_t)iov->iov_len;
 }
 
 /* ---- borrowed runs ------------------------------------------------------------------------ */
@@ -335,7 +320,7 @@ nmti_hot int nmti_rma_send_mr(struct nmt_stream *s, const struct nmt_frag *frags
 
 	if (rc)
 		return rc;
-	if (chunks_room(rs->tx) < (uint32_t)n) {
+	if (rma_chunks_room(rs->tx) < (uint32_t)n) {
 		rs->tx->refused = true;
 		s->tx_ready = false;
 		return -EAGAIN;
@@ -360,7 +345,7 @@ int nmti_rma_flush(struct nmt_stream *s, uint64_t cookie)
 
 	if (rc)
 		return rc;
-	op = chunks_room(rs->tx) ? op_new(rs, cookie) : NULL;
+	op = rma_chunks_room(rs->tx) ? op_new(rs, cookie) : NULL;
 	if (!op) {
 		rs->tx->refused = true;
 		return -EAGAIN;
@@ -393,17 +378,18 @@ nmti_hot void nmti_rma_completed(struct rma_stream *rs)
 {
 	struct rma_tx *tx = rs->tx;
 	uint64_t done = nmti_win_done(rs->w);
+	const struct rma_chunk *c;
 	bool any = false;
 
-	while (tx->head != tx->cur && chunk_at(tx, tx->head)->run <= done) {
-		finish_first(rs, chunk_at(tx, tx->head)->flags & CHUNK_LOST ? -EPIPE : 0);
+	while (tx->head != tx->cur && (c = chunk_at(tx, tx->head))->run <= done) {
+		finish_first(rs, c->flags & CHUNK_LOST ? -EPIPE : 0);
 		any = true;
 	}
 	if (!any || rs->s->tx_ready)
 		return;
 	if (rma_ring_room(&tx->ring) < tx->ring.size / ROOM_PART ||
 	    waiting(rs) > RMA_RING_FIRST - RMA_RING_FIRST / ROOM_PART ||
-	    chunks_room(tx) < CHUNKS_MIN / 4)
+	    rma_chunks_room(tx) < CHUNKS_MIN / 4)
 		return;
 	rs->s->tx_ready = true;
 	if (rs->s->tx_want)

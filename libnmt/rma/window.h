@@ -92,13 +92,8 @@ void nmti_win_discarded(struct nmti_win *w);
  */
 uint64_t nmti_win_posted(struct nmti_win *w, const struct nmti_run *run);
 
-/*
- * All runs up to number RUN on RAIL completed (a reliable completion says so of those before it).
- * nmti_win_done: the last number of which it and all before are complete, over all rails.
- */
+/* All runs up to number RUN on RAIL completed (a reliable completion says so of those before it). */
 void nmti_win_complete(struct nmti_win *w, uint8_t rail, uint64_t run);
-uint64_t nmti_win_done(const struct nmti_win *w);
-uint64_t nmti_win_flight(const struct nmti_win *w); /* bytes of the runs behind that */
 uint64_t nmti_win_granted(const struct nmti_win *w); /* segments that are not full */
 
 /* Where the sending direction stands. */
@@ -167,7 +162,6 @@ struct nmti_piece {
  * after a peek that said true. Posted mode takes at once; pool mode when the application asks.
  */
 bool nmti_win_peek(const struct nmti_win *w, struct nmti_piece *piece);
-bool nmti_win_ready(const struct nmti_win *w); /* what nmti_win_peek says, and no more */
 void nmti_win_take(struct nmti_win *w);
 
 /*
@@ -203,11 +197,6 @@ enum nmti_win_due {
 	NMTI_WIN_NOW,   /* the peer may be waiting for it */
 };
 enum nmti_win_due nmti_win_due(const struct nmti_win *w);
-/*
- * Whether that says NMTI_WIN_NOW. MORE: the application may take more pieces at once; then a peer
- * that has nothing left is told with them, and the caller asks again when it does not.
- */
-bool nmti_win_due_now(const struct nmti_win *w, bool more);
 
 /*
  * Build the next control message into BUF (attr.ctrl_max bytes) and count it as sent. Its length;

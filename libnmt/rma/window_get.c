@@ -3,7 +3,7 @@
  * Control messages that a window sends: what is due, in which order. Regions go before the segments
  * in them, and a cancel is asked for only after the grant. Each message carries all counts.
  */
-#include "rma/window_int.h"
+#include "rma/window_hot.h"
 
 /* ---- what is due ---------------------------------------------------------------------------- */
 
@@ -49,13 +49,10 @@ static bool counts_due(const struct nmti_win *w)
 	       w->rx.records != w->ctl.told_records;
 }
 
-nmti_hot bool nmti_win_due_now(const struct nmti_win *w, bool more)
+bool nmti_win_due_any(const struct nmti_win *w, bool more)
 {
-	bool now = w->rx.now || ctrl_owed(&w->ctl) >= w->ctl.half;
-
-	if (!now && likely(!w->rx.pending && !w->rx.wants && !w->answer))
-		return false;
-	return !w->fenced && (now || grants_due(w, more) || answer_due(w) || cancel_due(w));
+	return !w->fenced &&
+	       (w->rx.now || grants_due(w, more) || answer_due(w) || cancel_due(w));
 }
 
 enum nmti_win_due nmti_win_due(const struct nmti_win *w)

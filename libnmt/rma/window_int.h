@@ -110,6 +110,50 @@ static inline struct tx_seg *win_tx_seg(const struct win_tx *t, uint64_t index)
 	return &t->segs[index & (t->nsegs - 1)];
 }
 
+/* What a run on the rail of the position waits for, apart from memory. */
+static inline enum nmti_win_wait win_tx_wait(const struct win_tx *t)
+{
+	const struct tx_rail *rail = &t->rails[t->rail];
+
+	if (unlikely(rail->used == rail->limit))
+		return NMTI_WIN_CREDIT;
+	return unlikely(t->number - t->done >= t->depth) ? NMTI_WIN_DEPTH : NMTI_WIN_GO;
+}
+
+/* RUN is the next one. */
+static inline void win_tx_run(const struct win_tx *t, struct nmti_run *run, uint8_t type,
+			      uint32_t len, bool eor)
+{
+	struct nmti_imm imm = { type, eor, t->epoch, t->seq & NMTI_SEQ_MASK };
+
+	run->rail = t->rail;
+	run->type = type;
+	run->eor = eor;
+	run->len = len;
+	run->imm = nmti_imm_encode(&imm);
+	run->offset = t->offset;
+	run->remote = 0;
+	run->key = 0;
+	if (likely(len)) {
+		const struct win_mr *at = &t->region->rail[t->rail];
+
+		run->remote = at->base + t->offset + t->shift;
+		run->key = at->key;
+	}
+}
+
+/* RUN was posted; what follows from where it ends is not seen to. */
+static inline void win_tx_count(struct win_tx *t, const struct nmti_run *run)
+{
+	t->runs[++t->number & (t->depth - 1)] =
+		(struct tx_run){ run->len, run->rail, run->type, run->eor };
+	t->rails[run->rail].used++;
+	t->seq++;
+	t->offset += run->len;
+	t->flight += run->len;
+	t->records += run->eor;
+}
+
 /* ---- receiving ----------------------------------------------------------------------------- */
 
 struct rx_seg {
@@ -162,7 +206,7 @@ struct win_rx {
 
 	uint8_t rail, nrails;
 	bool posted, fin; /* fin: arrived in order */
-	bool owed, now;   /* run credit is owed; so much that it has to be told now */
+	bool owed, now;   /* run credit is owed; so much, or of control messages, that it has to be told now */
 	uint32_t half;    /* that much */
 	uint32_t ready_head, ready_tail, ready_mask;
 	uint32_t out, in;
@@ -200,6 +244,36 @@ static inline uint64_t win_rx_open(const struct win_rx *r)
 static inline uint64_t win_rx_untaken(const struct win_rx *r)
 {
 	return r->offset - r->took;
+}
+
+/* The run at rx.seq goes to the ready queue. The checks are behind us. */
+static inline struct rx_ready *win_rx_ready(struct win_rx *r, uint32_t len, bool eor)
+{
+	struct rx_ready *e = &r->ready[r->ready_tail++ & r->ready_mask];
+
+	*e = (struct rx_ready){ len, r->rail, eor };
+	r->seq = (r->seq + 1) & NMTI_SEQ_MASK;
+	r->records += eor;
+	return e;
+}
+
+/* A run of this epoch was taken: its slot is free again. */
+static inline void win_rx_credit(struct win_rx *r, uint8_t rail)
+{
+	struct rx_rail *q = &r->rails[rail];
+
+	if (++q->taken + r->extra - q->told >= r->half)
+		r->now = true;
+}
+
+/* The first ready run, which is E, was taken; its credit is not seen to. */
+static inline void win_rx_took(struct win_rx *r, const struct rx_ready *e)
+{
+	r->ready_head++;
+	r->taken++;
+	r->took += e->len;
+	r->out_at += e->len;
+	r->owed = true;
 }
 
 /* What a granted segment was granted as. */
@@ -261,6 +335,9 @@ static inline uint8_t win_rail_behind(uint8_t rail, uint8_t nrails, uint64_t off
 		return rail;
 	return (uint8_t)(rail + 1) == nrails ? 0 : (uint8_t)(rail + 1);
 }
+
+/* window_get.c: nmti_win_due_now() where there may be something. */
+bool nmti_win_due_any(const struct nmti_win *w, bool more);
 
 /* window_tx.c: the segment at tx.cur becomes the current one. */
 void nmti_win_tx_load(struct nmti_win *w);

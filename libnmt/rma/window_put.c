@@ -243,6 +243,7 @@ int nmti_win_ctrl_put(struct nmti_win *w, const void *buf, size_t len)
 		return -EPROTO;
 	w->ctl.arrived++;
 	w->ctl.got++;
+	w->rx.now |= w->ctl.arrived - w->ctl.told >= w->ctl.half;
 	err = counts(w, &m);
 	return err ? err : body(w, &m);
 }

@@ -5,7 +5,7 @@
  * Runs wait in the ring of their rail until it is their turn, then go to the ready queue and are
  * checked there and then; a piece is a ready run, or what it has in one segment.
  */
-#include "rma/window_int.h"
+#include "rma/window_hot.h"
 
 /* ---- segments ------------------------------------------------------------------------------- */
 
@@ -146,14 +146,6 @@ static void credit_old(struct nmti_win *w)
 			r->now = true;
 }
 
-static inline void credit(struct win_rx *r, uint8_t rail)
-{
-	struct rx_rail *q = &r->rails[rail];
-
-	if (++q->taken + r->extra - q->told >= r->half)
-		r->now = true;
-}
-
 /* ---- runs in order -------------------------------------------------------------------------- */
 
 /* The current segment is over: the next one. */
@@ -176,17 +168,6 @@ static void end_segment(struct nmti_win *w, struct rx_ready *e, uint8_t how)
 	next_segment(w);
 }
 
-/* A run goes to the ready queue. The checks are behind us. */
-static inline struct rx_ready *ready(struct win_rx *r, uint32_t len, bool eor)
-{
-	struct rx_ready *e = &r->ready[r->ready_tail++ & r->ready_mask];
-
-	*e = (struct rx_ready){ len, r->rail, eor };
-	r->seq = (r->seq + 1) & NMTI_SEQ_MASK;
-	r->records += eor;
-	return e;
-}
-
 /* Bytes up to the end of a stripe or a segment, or to an EOR that ends the segment. */
 static void arrive_edge(struct nmti_win *w, struct rx_ready *e)
 {
@@ -204,7 +185,7 @@ static void arrive_edge(struct nmti_win *w, struct rx_ready *e)
 static inline void arrive_bytes(struct nmti_win *w, uint32_t len, bool eor)
 {
 	struct win_rx *r = &w->rx;
-	struct rx_ready *e = ready(r, len, eor);
+	struct rx_ready *e = win_rx_ready(r, len, eor);
 
 	r->offset += len;
 	if (unlikely(r->offset == r->stop || (eor && r->posted)))
@@ -235,7 +216,7 @@ static int arrive_across(struct nmti_win *w, uint32_t len, bool eor)
 
 	if (r->posted || len > win_stripe_left(r->offset, r->stripe) || !adjoins(r, len))
 		return -EPROTO;
-	e = ready(r, len, eor);
+	e = win_rx_ready(r, len, eor);
 	while (r->end < end) {
 		r->offset = r->end;
 		next_segment(w);
@@ -254,7 +235,7 @@ static int arrive_eor(struct nmti_win *w)
 
 	if (r->posted && (r->in == r->grant || win_rx_seg(r, r->in)->flags & SEG_GONE))
 		return -EPROTO;
-	e = ready(r, 0, true);
+	e = win_rx_ready(r, 0, true);
 	if (r->posted)
 		end_segment(w, e, 0);
 	return 0;
@@ -268,7 +249,7 @@ static int arrive_stop(struct nmti_win *w)
 	if (r->in == r->grant || !(s->flags & SEG_ASKED))
 		return -EPROTO;
 	if (!(s->flags & SEG_GONE)) {
-		end_segment(w, ready(r, 0, false), READY_STOP);
+		end_segment(w, win_rx_ready(r, 0, false), READY_STOP);
 		return 0;
 	}
 	/* The application has it already: nothing to take. */
@@ -276,7 +257,7 @@ static int arrive_stop(struct nmti_win *w)
 	r->open--;
 	r->seq = (r->seq + 1) & NMTI_SEQ_MASK;
 	r->owed = true;
-	credit(r, r->rail);
+	win_rx_credit(r, r->rail);
 	nmti_win_rx_load(w);
 	return 0;
 }
@@ -290,7 +271,7 @@ static int arrive_trunc(struct nmti_win *w)
 	    (s->flags & (SEG_WHOLE | SEG_GONE)) != SEG_WHOLE)
 		return -EPROTO;
 	r->records++;
-	end_segment(w, ready(r, 0, false), READY_TRUNC);
+	end_segment(w, win_rx_ready(r, 0, false), READY_TRUNC);
 	return 0;
 }
 
@@ -299,7 +280,7 @@ static int arrive_fin(struct win_rx *r)
 {
 	if (r->held)
 		return -EPROTO;
-	ready(r, 0, false)->flags = READY_FIN;
+	win_rx_ready(r, 0, false)->flags = READY_FIN;
 	r->fin = true;
 	r->wants = 0;
 	for (uint32_t i = 0; i < r->nrails; i++)
@@ -472,11 +453,6 @@ static inline void make_piece(const struct win_rx *r, const struct rx_ready *e, 
 		piece->status = e->flags & READY_STOP ? -ECANCELED : -EMSGSIZE;
 }
 
-nmti_hot bool nmti_win_ready(const struct nmti_win *w)
-{
-	return w->rx.ready_head != w->rx.ready_tail;
-}
-
 nmti_hot bool nmti_win_peek(const struct nmti_win *w, struct nmti_piece *piece)
 {
 	const struct win_rx *r = &w->rx;
@@ -563,13 +539,9 @@ nmti_hot void nmti_win_take(struct nmti_win *w)
 		take_part(r, e, left);
 		return;
 	}
-	r->ready_head++;
-	r->taken++;
-	r->took += e->len;
-	r->out_at += e->len;
-	r->owed = true;
+	win_rx_took(r, e);
 	if (likely(!r->old))
-		credit(r, e->rail);
+		win_rx_credit(r, e->rail);
 	else
 		credit_old(w);
 	if (likely(!(e->flags & (READY_LAST | READY_FIN))))

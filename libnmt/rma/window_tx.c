@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The sending direction of a window: which run comes next, what is in flight, what is done. */
-#include "rma/window_int.h"
+#include "rma/window_hot.h"
 
 void nmti_win_tx_load(struct nmti_win *w)
 {
@@ -35,26 +35,11 @@ void nmti_win_tx_stop(struct nmti_win *w)
 static inline enum nmti_win_wait offer(const struct win_tx *t, struct nmti_run *run, uint8_t type,
 				       uint32_t len, bool eor)
 {
-	const struct tx_rail *rail = &t->rails[t->rail];
-	struct nmti_imm imm = { type, eor, t->epoch, t->seq & NMTI_SEQ_MASK };
+	enum nmti_win_wait wait = win_tx_wait(t);
 
-	if (unlikely(rail->used == rail->limit))
-		return NMTI_WIN_CREDIT;
-	if (unlikely(t->number - t->done >= t->depth))
-		return NMTI_WIN_DEPTH;
-	run->rail = t->rail;
-	run->type = type;
-	run->eor = eor;
-	run->len = len;
-	run->imm = nmti_imm_encode(&imm);
-	run->offset = t->offset;
-	run->remote = 0;
-	run->key = 0;
-	if (likely(len)) {
-		run->remote = t->region->rail[t->rail].base + t->offset + t->shift;
-		run->key = t->region->rail[t->rail].key;
-	}
-	return NMTI_WIN_GO;
+	if (likely(wait == NMTI_WIN_GO))
+		win_tx_run(t, run, type, len, eor);
+	return wait;
 }
 
 /* Anything but bytes into the current segment. */
@@ -171,14 +156,8 @@ static void posted_edge(struct nmti_win *w, const struct nmti_run *run)
 nmti_hot uint64_t nmti_win_posted(struct nmti_win *w, const struct nmti_run *run)
 {
 	struct win_tx *t = &w->tx;
-	struct tx_run *r = &t->runs[++t->number & (t->depth - 1)];
 
-	*r = (struct tx_run){ run->len, run->rail, run->type, run->eor };
-	t->rails[run->rail].used++;
-	t->seq++;
-	t->offset += run->len;
-	t->flight += run->len;
-	t->records += run->eor;
+	win_tx_count(t, run);
 	if (unlikely(t->offset >= t->stop || run->type || (run->eor && t->posted)))
 		posted_edge(w, run);
 	return t->number;
@@ -203,19 +182,9 @@ nmti_hot void nmti_win_complete(struct nmti_win *w, uint8_t rail, uint64_t run)
 	t->done = done;
 }
 
-uint64_t nmti_win_flight(const struct nmti_win *w)
-{
-	return w->tx.flight;
-}
-
 uint64_t nmti_win_granted(const struct nmti_win *w)
 {
 	return w->tx.tail - w->tx.cur;
-}
-
-uint64_t nmti_win_done(const struct nmti_win *w)
-{
-	return w->tx.done;
 }
 
 void nmti_win_tx_pos(const struct nmti_win *w, struct nmti_win_pos *pos)

@@ -49,7 +49,8 @@ static void arrive(struct end *from, const struct item *it, uint8_t rail)
 		return;
 	}
 	land(from, it, it->run.len);
-	must(!nmti_win_arrived(to->w, rail, it->run.imm, it->run.len));
+	if (one_in(3) || !nmti_win_arrived_plain(to->w, rail, it->run.imm, it->run.len))
+		must(!nmti_win_arrived(to->w, rail, it->run.imm, it->run.len));
 	f->lane[rail].delivered = it->number;
 	nmti_win_stats(to->w, &st);
 	must(st.ready + st.held <= (uint32_t)to->attr.rails_max * to->attr.rx_slots);

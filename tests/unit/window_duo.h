@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "rma/window.h"
+#include "rma/window_hot.h"
 
 #define DUO_BASE 0x10000u /* of region ID on RAIL: times (1 + ID), plus RAIL */
 #define DUO_KEY 100u

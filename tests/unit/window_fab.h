@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rma/window.h"
+#include "rma/window_hot.h"
 
 #define RAILS 4u
 #define SLOTS_MOST 64u
