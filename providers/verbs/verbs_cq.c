@@ -144,14 +144,14 @@ nmti_hot static int on_sent(struct nmti_rma_ep *ep, const struct ibv_wc *wc,
 	return 1;
 }
 
-/* Put the slot on the list of those to post again at the end of this poll. */
-static void use_again(struct nmti_rma_ep *ep, uint32_t slot)
+/* Put the slot on the list of those to post again. The request is filled in when it is posted. */
+static inline void use_again(struct nmti_rma_ep *ep, uint32_t slot)
 {
 	struct nmti_rma_dev *dev = ep->dev;
-	struct ibv_recv_wr *wr = &dev->used[dev->nused];
+	struct ibv_recv_wr *wr = &dev->used[dev->nused++];
 
-	nmti_verbs_recv_wr(ep, slot, wr, &dev->used_sge[dev->nused]);
-	dev->nused++;
+	wr->wr_id = slot;
+	wr->next = NULL;
 	if (ep->repost)
 		ep->repost_last->next = wr;
 	else
@@ -224,6 +224,18 @@ nmti_hot static int on_received(struct nmti_rma_ep *ep, const struct ibv_wc *wc,
 
 /* ---- poll ---- */
 
+static void fill_in(struct nmti_rma_ep *ep)
+{
+	struct nmti_rma_dev *dev = ep->dev;
+	struct ibv_recv_wr *next;
+
+	for (struct ibv_recv_wr *wr = ep->repost; wr; wr = next) {
+		next = wr->next;
+		nmti_verbs_recv_wr(ep, (uint32_t)wr->wr_id, wr, &dev->used_sge[wr - dev->used]);
+		wr->next = next;
+	}
+}
+
 static void repost_own(struct nmti_rma_dev *dev)
 {
 	struct nmti_list *node;
@@ -233,6 +245,7 @@ static void repost_own(struct nmti_rma_dev *dev)
 		struct ibv_recv_wr *bad = NULL;
 		int rc = 0;
 
+		fill_in(ep);
 		if (ep->state == VERBS_UP && !ep->failed)
 			rc = ibv_post_recv(ep->qp, ep->repost, &bad);
 		if (rc ? !bad : ep->state != VERBS_UP || ep->failed)
@@ -277,12 +290,18 @@ static int look_at(struct nmti_rma_dev *dev, struct nmti_rma_ep *ep, const struc
 	return ep->orphan ? 0 : n;
 }
 
+/* Not all was looked at that was taken from a queue. */
+static inline bool ahead(const struct nmti_rma_dev *dev)
+{
+	return dev->ahead_pos < dev->nahead;
+}
+
 /* Look at what was taken from a queue while there is room for what it says. */
 nmti_hot static int look(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
 {
 	int n = 0;
 
-	while (dev->ahead_pos < dev->nahead && n < max) {
+	while (ahead(dev) && n < max) {
 		const struct ibv_wc *wc = &dev->ahead[dev->ahead_pos];
 		struct nmti_rma_ep *ep = ep_of(dev, wc);
 
@@ -311,37 +330,56 @@ static void broken(struct nmti_rma_dev *dev, const struct verbs_cq *cq)
 	}
 }
 
-/* Take from one queue until it is empty or OUT is full. */
-nmti_hot static int poll_one(struct nmti_rma_dev *dev, struct verbs_cq *cq,
-			     struct nmti_rma_wc *out, int max)
+/* A queue had less than was asked for, and all of it was looked at. */
+static inline void emptied(struct nmti_rma_dev *dev, struct verbs_cq *cq)
 {
-	int n = 0, got, want;
+	cq->stale = 0;
+	if (unlikely(!nmti_list_empty(&dev->quitting)))
+		nmti_verbs_srq_emptied(dev, cq);
+}
 
-	do {
-		if (n == max)
-			return n;
-		want = max - n;
-		got = ibv_poll_cq(cq->cq, want, dev->ahead);
-		if (got < 0) {
-			broken(dev, cq);
-			return n;
-		}
-		if (got)
-			cq->armed = false;
+/* GOT of at most WANT were taken from a queue: go on until it is empty or OUT is full. */
+nmti_hot static int poll_on(struct nmti_rma_dev *dev, struct verbs_cq *cq,
+			    struct nmti_rma_wc *out, int want, int got)
+{
+	int n = 0, max = want;
+
+	for (; got > 0; got = ibv_poll_cq(cq->cq, want, dev->ahead)) {
+		cq->armed = false;
 		dev->ahead_pos = 0;
 		dev->nahead = got;
 		n += look(dev, out + n, max - n);
-	} while (got == want && dev->ahead_pos == dev->nahead);
-	if (got < want)
-		cq->stale = 0;
-	if (got < want && dev->ahead_pos == dev->nahead)
-		nmti_verbs_srq_emptied(dev, cq);
+		if (got < want || ahead(dev))
+			break;
+		if (n == max)
+			return n;
+		want = max - n;
+	}
+	if (got < 0)
+		broken(dev, cq);
+	else if (ahead(dev))
+		cq->stale = got < want ? 0 : cq->stale;
+	else if (got < want)
+		emptied(dev, cq);
 	return n;
 }
 
-nmti_hot static int poll_all(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
+/* Take from one queue until it is empty or OUT is full. */
+static inline int poll_one(struct nmti_rma_dev *dev, struct verbs_cq *cq, struct nmti_rma_wc *out,
+			   int max)
 {
-	int n = look(dev, out, max);
+	int got = ibv_poll_cq(cq->cq, max, dev->ahead);
+
+	if (unlikely(got))
+		return poll_on(dev, cq, out, max, got);
+	emptied(dev, cq);
+	return 0;
+}
+
+/* Several queues, each in turn first. */
+static int poll_many(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
+{
+	int n = 0;
 
 	for (uint32_t i = 0, at = dev->turn; i < dev->ncqs && n < max; i++, at++) {
 		struct verbs_cq *cq = &dev->cqs[at < dev->ncqs ? at : at - dev->ncqs];
@@ -349,6 +387,17 @@ nmti_hot static int poll_all(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, 
 		if (cq->reserved || cq->stale)
 			n += poll_one(dev, cq, out + n, max - n);
 	}
+	return n;
+}
+
+static inline int poll_all(struct nmti_rma_dev *dev, struct nmti_rma_wc *out, int max)
+{
+	int n = unlikely(ahead(dev)) ? look(dev, out, max) : 0;
+
+	if (n < max && dev->ncqs == 1 && (dev->cqs->reserved || dev->cqs->stale))
+		n += poll_one(dev, dev->cqs, out + n, max - n);
+	else if (n < max && dev->ncqs > 1)
+		n += poll_many(dev, out + n, max - n);
 	if (n == max)
 		dev->turn = dev->turn + 1 < dev->ncqs ? dev->turn + 1 : 0;
 	return n;
@@ -417,8 +466,7 @@ nmti_hot int nmti_verbs_poll(struct nmti_rma_dev *dev, struct nmti_rma_wc *wc, i
 /* An interrupt for the next completion; what came before it was asked for is taken now. */
 int nmti_verbs_arm(struct nmti_rma_dev *dev)
 {
-	if (!nmti_list_empty(&dev->events) || !nmti_list_empty(&dev->quitting) ||
-	    dev->ahead_pos < dev->nahead)
+	if (!nmti_list_empty(&dev->events) || !nmti_list_empty(&dev->quitting) || ahead(dev))
 		return -EAGAIN;
 	if (dev->srq_used)
 		nmti_verbs_repost(dev);
