@@ -356,10 +356,18 @@ nmti_hot static int state_events(struct nmt_stream *s, struct nmt_event *ev, int
 	return n;
 }
 
+/* Whether the stream can have more to tell than that there is something to receive. */
+static bool owes(const struct nmt_stream *s)
+{
+	return s->owe || s->tx_want || s->tx_untold || s->rx_untold;
+}
+
 nmti_hot int nmti_stream_events(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
 	int n = 0;
 
+	if (likely(!owes(s)) && max > 1)
+		return readable_event(s, ev, max);
 	if (s->owe & NMTI_OWE_CONNECTED) {
 		event_init(&ev[n++], s, NMT_EV_CONNECTED, 0);
 		s->owe &= (uint8_t)~NMTI_OWE_CONNECTED;

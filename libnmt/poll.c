@@ -31,7 +31,7 @@ static inline void cpu_relax(void)
 #endif
 }
 
-static bool pending(const struct nmt_domain *dom)
+static inline bool pending(const struct nmt_domain *dom)
 {
 	return !nmti_list_empty(&dom->now) || !nmti_list_empty(&dom->tell) ||
 	       !nmti_list_empty(&dom->work) || !nmti_list_empty(&dom->listeners_told) ||
@@ -102,33 +102,21 @@ static bool may_sleep(struct nmt_domain *dom)
 	return true;
 }
 
-static bool any_pending(const struct nmt_domain *dom, uint64_t seen)
-{
-	(void)seen;
-	return pending(dom);
-}
-
-static bool news_since(const struct nmt_domain *dom, uint64_t seen)
-{
-	return dom->happened != seen;
-}
-
 /*
  * While one stream is all that the application receives from, in small pieces, looking at that
  * stream costs less than asking the kernel which one is ready. True: it was looked at.
  */
-static bool try_hot(struct nmt_domain *dom)
+static inline bool try_hot(struct nmt_domain *dom)
 {
 	struct nmt_stream *s = dom->hot;
 
-	if (!s || dom->hot_count < HOT_MIN || s->state != NMT_STATE_OPEN || !s->ops->spin)
+	if (!s || dom->hot_count < HOT_MIN || s->state != NMT_STATE_OPEN)
 		return false;
 	return s->ops->spin(s);
 }
 
-/* Spin until NEWS or UNTIL. */
-nmti_hot static int spin(struct nmt_domain *dom, int64_t until,
-			 bool (*news)(const struct nmt_domain *dom, uint64_t seen), uint64_t seen)
+/* Spin until something is pending, or (SEEN) more has happened than that; or UNTIL. */
+nmti_hot static int spin(struct nmt_domain *dom, int64_t until, const uint64_t *seen)
 {
 	int rc;
 
@@ -137,7 +125,7 @@ nmti_hot static int spin(struct nmt_domain *dom, int64_t until,
 		bool hot = i % HOT_SHARE && try_hot(dom);
 
 		rc = hot || light_pass(dom) ? 0 : pass(dom, 0);
-		if (rc || news(dom, seen))
+		if (rc || (seen ? dom->happened != *seen : pending(dom)))
 			return rc;
 		dom->stat.spins++;
 		if ((hot || i % CLOCK_SHARE == 0) && nmti_now() >= until)
@@ -199,7 +187,7 @@ nmti_hot static int harvest(struct nmt_domain *dom, int64_t deadline)
 		return pass(dom, 0);
 	if (dom->spin > 0) {
 		until = spin_until(dom, now, deadline);
-		rc = spin(dom, until, any_pending, 0);
+		rc = spin(dom, until, NULL);
 		if (rc || pending(dom) || until == deadline)
 			return rc;
 		now = nmti_now();
@@ -229,7 +217,7 @@ int nmti_block(struct nmt_domain *dom, int64_t deadline)
 	now = nmti_now();
 	if (dom->spin > 0) {
 		until = spin_until(dom, now, deadline);
-		rc = spin(dom, until, news_since, seen);
+		rc = spin(dom, until, &seen);
 		if (rc || dom->happened != seen || until == deadline)
 			return rc;
 		now = nmti_now();

@@ -25,7 +25,7 @@ static int usable(struct nmt_stream *s)
 }
 
 /* The same for sending. */
-nmti_hot static int sendable(struct nmt_stream *s)
+static inline int sendable(struct nmt_stream *s)
 {
 	int rc = s->state == NMT_STATE_OPEN && s->priv ? 0 : usable(s);
 
@@ -94,7 +94,7 @@ static int send_flags(const struct nmt_stream *s, int flags)
 	return 0;
 }
 
-nmti_hot static ssize_t send_once(struct nmt_stream *s, const struct iovec *iov, int n, size_t len,
+static inline ssize_t send_once(struct nmt_stream *s, const struct iovec *iov, int n, size_t len,
 				  int flags)
 {
 	ssize_t r = s->ops->send(s, iov, n, flags);
@@ -151,7 +151,7 @@ static ssize_t send_blocking(struct nmt_stream *s, const struct iovec *iov, int 
 	}
 }
 
-nmti_hot ssize_t nmt_sendmsg(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
+static inline ssize_t send_msg(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
 {
 	size_t len;
 	ssize_t r;
@@ -171,11 +171,16 @@ nmti_hot ssize_t nmt_sendmsg(struct nmt_stream *s, const struct iovec *iov, int 
 	return send_once(s, iov, n, len, flags);
 }
 
+nmti_hot ssize_t nmt_sendmsg(struct nmt_stream *s, const struct iovec *iov, int n, int flags)
+{
+	return send_msg(s, iov, n, flags);
+}
+
 nmti_hot ssize_t nmt_send(struct nmt_stream *s, const void *buf, size_t len, int flags)
 {
 	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
 
-	return nmt_sendmsg(s, &iov, 1, flags);
+	return send_msg(s, &iov, 1, flags);
 }
 
 static int check_frags(const struct nmt_stream *s, const struct nmt_frag *frags, int n)
@@ -239,6 +244,8 @@ static inline void note_hot(struct nmt_stream *s, size_t n)
 {
 	struct nmt_domain *dom = s->dom;
 
+	if (!s->ops->spin)
+		return;
 	if (dom->hot == s && n <= NMTI_HOT_BYTES) {
 		dom->hot_count++;
 		return;
@@ -247,7 +254,7 @@ static inline void note_hot(struct nmt_stream *s, size_t n)
 	dom->hot_count = 0;
 }
 
-nmti_hot static ssize_t recv_once(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
+static inline ssize_t recv_once(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
 				  int *out_flags)
 {
 	ssize_t r;
@@ -333,19 +340,17 @@ static ssize_t recv_blocking(struct nmt_stream *s, const struct iovec *iov, int 
 	}
 }
 
-nmti_hot ssize_t nmt_recvmsg(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
-			     int *out_flags)
+static inline ssize_t recv_msg(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
+			       int *out_flags)
 {
 	size_t len;
 	ssize_t r;
-	int unused;
 
 	r = s && s->state <= NMT_STATE_FAILED ? recv_flags(s, flags) : -EINVAL;
 	if (!r)
 		r = total_length(iov, n, &len);
 	if (r)
 		return r;
-	out_flags = out_flags ? out_flags : &unused;
 	*out_flags = 0;
 	if (s->posted)
 		return -EBUSY;
@@ -359,11 +364,20 @@ nmti_hot ssize_t nmt_recvmsg(struct nmt_stream *s, const struct iovec *iov, int 
 	return recv_once(s, iov, n, flags, out_flags);
 }
 
+nmti_hot ssize_t nmt_recvmsg(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
+			     int *out_flags)
+{
+	int unused;
+
+	return recv_msg(s, iov, n, flags, out_flags ? out_flags : &unused);
+}
+
 nmti_hot ssize_t nmt_recv(struct nmt_stream *s, void *buf, size_t len, int flags)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
+	int out_flags;
 
-	return nmt_recvmsg(s, &iov, 1, flags, NULL);
+	return recv_msg(s, &iov, 1, flags, &out_flags);
 }
 
 nmti_hot int nmt_recv_frags(struct nmt_stream *s, struct nmt_frag *frags, int max, int flags)
