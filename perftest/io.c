@@ -5,54 +5,22 @@
  */
 #include "io.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "pattern.h"
 
-static inline bool verifying(const struct worker *w)
-{
-	return w->run->p.flags & PARAM_VERIFY;
-}
-
-/* Offset in the send buffer of the flow's next byte. */
-static inline uint64_t tx_at(const struct worker *w, const struct flow *f)
-{
-	return verifying(w) ? f->tx_off % PATTERN_PERIOD : f->tx_pos;
-}
-
-static inline int end_flag(const struct worker *w)
-{
-	return w->run->p.flags & PARAM_RECORDS ? MSG_EOR : 0;
-}
-
-static int tx_copy(struct worker *w, struct flow *f)
-{
-	uint64_t left = w->run->p.size - f->tx_pos;
-	ssize_t n = nmt_send(f->stream, w->run->tx_buf + tx_at(w, f), left, end_flag(w));
-
-	if (n < 0)
-		return n == -EAGAIN ? 0 : (int)n;
-	f->tx_off += (uint64_t)n;
-	f->tx_pos += (uint64_t)n;
-	if ((uint64_t)n < left)
-		return 0;
-	f->tx_pos = 0;
-	return 1;
-}
-
-static int tx_borrow(struct worker *w, struct flow *f)
+int io_tx_borrow(struct worker *w, struct flow *f)
 {
 	struct nmt_frag frag = {
 		.mr = w->run->tx_mr,
-		.offset = tx_at(w, f),
+		.offset = io_tx_at(w, f),
 		.len = (uint32_t)w->run->p.size,
 	};
 	int err;
 
 	if (f->borrowed >= params_borrows(&w->run->p))
 		return 0;
-	err = nmt_send_mr(f->stream, &frag, 1, end_flag(w), 0);
+	err = nmt_send_mr(f->stream, &frag, 1, io_end_flag(w), 0);
 	if (err < 0)
 		return err == -EAGAIN ? 0 : err;
 	f->borrowed++;
@@ -60,12 +28,7 @@ static int tx_borrow(struct worker *w, struct flow *f)
 	return 1;
 }
 
-int io_tx(struct worker *w, struct flow *f)
-{
-	return w->run->p.call == CALL_COPY ? tx_copy(w, f) : tx_borrow(w, f);
-}
-
-static int verify(struct worker *w, struct flow *f, const uint8_t *data, size_t len)
+int io_verify(struct worker *w, struct flow *f, const uint8_t *data, size_t len)
 {
 	const struct run *run = w->run;
 	int64_t bad = pattern_compare(run->tx_buf, f->rx_off, data, len);
@@ -89,36 +52,22 @@ static int verify_mr(struct worker *w, struct flow *f, const struct nmt_mr *mr, 
 	int err = 0;
 
 	if (cpu)
-		return verify(w, f, cpu + offset, len);
+		return io_verify(w, f, cpu + offset, len);
 	while (err == 0 && len > 0) {
 		uint64_t n = len < w->rx_cap ? len : w->rx_cap;
 
 		err = nmt_mr_read(mr, offset, w->rx_buf, n);
 		if (err == 0)
-			err = verify(w, f, w->rx_buf, n);
+			err = io_verify(w, f, w->rx_buf, n);
 		offset += n;
 		len -= n;
 	}
 	return err;
 }
 
-static ssize_t rx_copy(struct worker *w, struct flow *f, bool *more)
-{
-	ssize_t n = nmt_recv(f->stream, w->rx_buf, w->rx_cap, 0);
-
-	if (n > 0) {
-		*more = (uint64_t)n == w->rx_cap;
-		if (verifying(w) && verify(w, f, w->rx_buf, (size_t)n) < 0)
-			return -EBADMSG;
-	} else if (n == 0) {
-		f->eof = true;
-	}
-	return n;
-}
-
 #define RX_FRAGS 16
 
-static ssize_t rx_frags(struct worker *w, struct flow *f, bool *more)
+ssize_t io_rx_frags(struct worker *w, struct flow *f, bool *more)
 {
 	struct nmt_frag frags[RX_FRAGS];
 	int n = nmt_recv_frags(f->stream, frags, RX_FRAGS, 0);
@@ -131,18 +80,13 @@ static ssize_t rx_frags(struct worker *w, struct flow *f, bool *more)
 	}
 	for (int i = 0; i < n; i++) {
 		bytes += frags[i].len;
-		if (verifying(w) && err == 0)
+		if (io_verifying(w) && err == 0)
 			err = verify_mr(w, f, frags[i].mr, frags[i].offset, frags[i].len);
 	}
 	*more = true;
 	if (err == 0)
 		err = nmt_release(f->stream, frags, n);
 	return err < 0 ? err : bytes;
-}
-
-ssize_t io_rx(struct worker *w, struct flow *f, bool *more)
-{
-	return w->run->p.call == CALL_FRAGS ? rx_frags(w, f, more) : rx_copy(w, f, more);
 }
 
 uint64_t io_stride(const struct worker *w)
@@ -170,7 +114,7 @@ int io_posted(struct worker *w, struct flow *f, const struct nmt_event *ev)
 		return ev->status;
 	if (ev->flags & NMT_EVF_EOF)
 		f->eof = true;
-	if (verifying(w) && ev->len > 0)
+	if (io_verifying(w) && ev->len > 0)
 		return verify_mr(w, f, w->rx_mr, io_slot(w, f, k), ev->len);
 	return 0;
 }
