@@ -95,7 +95,7 @@ static int send_flags(const struct nmt_stream *s, int flags)
 }
 
 static inline ssize_t send_once(struct nmt_stream *s, const struct iovec *iov, int n, size_t len,
-				  int flags)
+				int flags)
 {
 	ssize_t r = s->ops->send(s, iov, n, flags);
 
@@ -255,7 +255,7 @@ static inline void note_hot(struct nmt_stream *s, size_t n)
 }
 
 static inline ssize_t recv_once(struct nmt_stream *s, const struct iovec *iov, int n, int flags,
-				  int *out_flags)
+				int *out_flags)
 {
 	ssize_t r;
 

@@ -35,7 +35,7 @@ static uint32_t signal_at(const struct rma_tx *tx, bool more)
 }
 
 static inline uint32_t flags_of(const struct rma_stream *rs, const struct rma_rail *rail,
-			 const struct rma_held *h, bool more)
+				const struct rma_held *h, bool more)
 {
 	uint32_t flags = more ? NMTI_RMA_MORE : 0;
 
@@ -51,7 +51,7 @@ static inline uint32_t flags_of(const struct rma_stream *rs, const struct rma_ra
 
 /* ASKED: number of the request if it asks for its completion, else 0. */
 static inline void posted(struct rma_stream *rs, struct rma_rail *rail, const struct rma_held *h,
-		   uint64_t asked)
+			  uint64_t asked)
 {
 	rs->s->stat.rma_writes++;
 	rs->tx->settled = false;

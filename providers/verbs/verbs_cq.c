@@ -245,9 +245,10 @@ static void repost_own(struct nmti_rma_dev *dev)
 		struct ibv_recv_wr *bad = NULL;
 		int rc = 0;
 
-		fill_in(ep);
-		if (ep->state == VERBS_UP && !ep->failed)
+		if (ep->state == VERBS_UP && !ep->failed) {
+			fill_in(ep);
 			rc = ibv_post_recv(ep->qp, ep->repost, &bad);
+		}
 		if (rc ? !bad : ep->state != VERBS_UP || ep->failed)
 			bad = ep->repost;
 		for (struct ibv_recv_wr *wr = ep->repost; wr != bad; wr = wr->next)
@@ -330,11 +331,11 @@ static void broken(struct nmti_rma_dev *dev, const struct verbs_cq *cq)
 	}
 }
 
-/* A queue had less than was asked for, and all of it was looked at. */
+/* A queue had less than was asked for; some of it may still have to be looked at. */
 static inline void emptied(struct nmti_rma_dev *dev, struct verbs_cq *cq)
 {
 	cq->stale = 0;
-	if (unlikely(!nmti_list_empty(&dev->quitting)))
+	if (unlikely(!nmti_list_empty(&dev->quitting)) && !ahead(dev))
 		nmti_verbs_srq_emptied(dev, cq);
 }
 
@@ -357,8 +358,6 @@ nmti_hot static int poll_on(struct nmti_rma_dev *dev, struct verbs_cq *cq,
 	}
 	if (got < 0)
 		broken(dev, cq);
-	else if (ahead(dev))
-		cq->stale = got < want ? 0 : cq->stale;
 	else if (got < want)
 		emptied(dev, cq);
 	return n;
