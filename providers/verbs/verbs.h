@@ -360,6 +360,7 @@ int nmti_verbs_ep_new(struct nmti_rma_dev *dev, const struct nmti_rma_ep_attr *a
 		      struct nmti_rma_ep **ep);
 int nmti_verbs_qp_new(struct nmti_rma_ep *ep); /* a queue pair, in RESET */
 void nmti_verbs_qp_free(struct nmti_rma_ep *ep);
+bool nmti_verbs_qp_error(struct nmti_rma_ep *ep); /* to the error state; false: it did not go */
 int nmti_verbs_post_recvs(struct nmti_rma_ep *ep); /* all of them, before it is connected */
 void nmti_verbs_recv_wr(struct nmti_rma_ep *ep, uint32_t slot, struct ibv_recv_wr *wr,
 			struct ibv_sge *sge);

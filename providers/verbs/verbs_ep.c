@@ -315,16 +315,21 @@ static void drain_late(struct nmti_timer *t)
 	nmti_verbs_drained(ep);
 }
 
-static void to_error(struct nmti_rma_ep *ep)
+bool nmti_verbs_qp_error(struct nmti_rma_ep *ep)
 {
 	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
 
+	return !ibv_modify_qp(ep->qp, &attr, IBV_QP_STATE);
+}
+
+static void to_error(struct nmti_rma_ep *ep)
+{
 	if (ep->srq && ep->qp->state < IBV_QPS_RTR)
 		ep->recv_end = VERBS_CLEAN; /* nothing can have come */
 	else if (ep->recv_end == VERBS_SETTLING)
 		ep->recv_end = VERBS_OPEN; /* of a void attempt: the timer begins anew */
 	ep->timer.fire = drain_late;
-	if (ibv_modify_qp(ep->qp, &attr, IBV_QP_STATE) ||
+	if (!nmti_verbs_qp_error(ep) ||
 	    nmti_timer_set(ep->dev->pd->dom, &ep->timer, nmti_now() + DRAIN_LIMIT)) {
 		nmti_verbs_qp_free(ep);
 		return;

@@ -280,11 +280,9 @@ bool nmti_verbs_srq_clean(struct nmti_rma_ep *ep)
 
 bool nmti_verbs_srq_empty(struct nmti_rma_ep *ep)
 {
-	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
-
 	if (!ep->srq || !ep->qp || ep->qp->state < IBV_QPS_RTR)
 		return false;
-	if (ibv_modify_qp(ep->qp, &attr, IBV_QP_STATE)) {
+	if (!nmti_verbs_qp_error(ep)) {
 		ep->lost = true;
 		return false;
 	}
