@@ -307,12 +307,16 @@ static struct nmt_event *event_init(struct nmt_event *ev, struct nmt_stream *s, 
 	return ev;
 }
 
+/* Neither waits for ever behind the other: see where rx_first is turned round. */
 static int reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
-	int n = 0;
+	bool sends = s->priv && s->tx_untold, receives = s->priv && s->rx_untold;
+	int n = receives && s->rx_first ? s->ops->reap_rx(s, ev, max) : 0;
 
-	if (s->priv && (s->tx_untold || s->rx_untold))
-		n = s->ops->reap(s, ev, max);
+	if (sends)
+		n += s->ops->reap_tx(s, ev + n, max - n);
+	if (receives && !s->rx_first)
+		n += s->ops->reap_rx(s, ev + n, max - n);
 	for (int i = 0; i < n; i++) {
 		ev[i].stream = s;
 		ev[i].user = s->user;

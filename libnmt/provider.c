@@ -146,7 +146,8 @@ void nmti_provider_defaults(struct nmt_provider_ops *ops)
 	DEFAULT(recv_cancel, no_cookie);
 	DEFAULT(flush, no_cookie);
 	DEFAULT(work, no_work);
-	DEFAULT(reap, no_reap);
+	DEFAULT(reap_tx, no_reap);
+	DEFAULT(reap_rx, no_reap);
 	DEFAULT(setopt, no_setopt);
 	DEFAULT(getopt, no_getopt);
 	DEFAULT(info, no_info);

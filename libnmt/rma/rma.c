@@ -192,19 +192,6 @@ static bool rma_unsent(const struct nmt_stream *s)
 	return rs->nheld || nmti_rma_unsent(rs);
 }
 
-static int rma_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
-{
-	struct rma_stream *rs = rma_of(s);
-	bool posts = s->rx_untold, first = s->rx_first;
-	int n = posts && first ? nmti_rma_posts_reap(rs, ev, max) : 0;
-
-	if (s->tx_untold)
-		n += nmti_rma_tx_reap(rs, ev + n, max - n);
-	if (posts && !first)
-		n += nmti_rma_posts_reap(rs, ev + n, max - n);
-	return n;
-}
-
 static int rma_shutdown(struct nmt_stream *s, int how)
 {
 	struct rma_stream *rs = rma_of(s);
@@ -301,6 +288,7 @@ void nmti_rma_fill(struct nmt_provider_ops *ops)
 	ops->flush = nmti_rma_flush;
 	ops->unsent = rma_unsent;
 	ops->work = rma_work;
-	ops->reap = rma_reap;
+	ops->reap_tx = nmti_rma_tx_reap;
+	ops->reap_rx = nmti_rma_posts_reap;
 	ops->info = rma_info;
 }

@@ -387,7 +387,7 @@ bool nmti_rma_unsent(const struct rma_stream *rs);
 /* Everything ends: what was sent and is not known to be complete, and what was not sent. */
 void nmti_rma_tx_end(struct rma_stream *rs, int sent, int unsent);
 void nmti_rma_tx_drop(struct rma_stream *rs); /* the peer takes no more */
-int nmti_rma_tx_reap(struct rma_stream *rs, struct nmt_event *ev, int max);
+int nmti_rma_tx_reap(struct nmt_stream *s, struct nmt_event *ev, int max);
 void nmti_rma_tx_free(struct rma_stream *rs);
 
 /* rma_ring.c */
@@ -450,7 +450,7 @@ void nmti_rma_post_back(struct rma_stream *rs, uint64_t cookie); /* no one write
 void nmti_rma_posts_take(struct rma_stream *rs);  /* posted mode: what arrived in place */
 void nmti_rma_posts_cancel(struct rma_stream *rs); /* ask for all of them back */
 void nmti_rma_posts_end(struct rma_stream *rs, int status);
-int nmti_rma_posts_reap(struct rma_stream *rs, struct nmt_event *ev, int max);
+int nmti_rma_posts_reap(struct nmt_stream *s, struct nmt_event *ev, int max);
 void nmti_rma_posts_free(struct rma_stream *rs);
 int nmti_rma_posts_announce(struct rma_stream *rs);
 void nmti_rma_posts_close(struct rma_stream *rs); /* keys_close, of posted memory */

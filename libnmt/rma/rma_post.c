@@ -414,9 +414,9 @@ bool nmti_rma_posts_run(struct rma_stream *rs, uint32_t budget)
 	return false;
 }
 
-int nmti_rma_posts_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
+int nmti_rma_posts_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
-	struct rma_posts *p = rs->posts;
+	struct rma_posts *p = rma_of(s)->posts;
 	int n = 0;
 
 	for (uint32_t i = p->head; p->ndone && n < max && i != p->tail; i++) {
@@ -438,6 +438,6 @@ int nmti_rma_posts_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
 			p->next++;
 		p->head++;
 	}
-	rs->s->rx_untold = p->ndone;
+	s->rx_untold = p->ndone;
 	return n;
 }

@@ -433,9 +433,9 @@ void nmti_rma_tx_drop(struct rma_stream *rs)
 		tx->done = 0;
 }
 
-int nmti_rma_tx_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
+int nmti_rma_tx_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
-	struct rma_tx *tx = rs->tx;
+	struct rma_tx *tx = rma_of(s)->tx;
 	int n = 0;
 
 	while (n < max && tx->op_head != tx->op_done) {
@@ -449,8 +449,8 @@ int nmti_rma_tx_reap(struct rma_stream *rs, struct nmt_event *ev, int max)
 	}
 	if (n && tx->refused) {
 		tx->refused = false;
-		rs->s->tx_slot = true;
+		s->tx_slot = true;
 	}
-	rs->s->tx_untold = tx->op_head != tx->op_done;
+	s->tx_untold = tx->op_head != tx->op_done;
 	return n;
 }

@@ -88,15 +88,6 @@ static bool tcp_work(struct nmt_stream *s, uint32_t budget)
 	return more;
 }
 
-static int tcp_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
-{
-	struct tcp_stream *ts = tcp_of(s);
-	int n = s->rx_first ? nmti_tcp_posts_reap(ts, ev, max) : nmti_tcp_tx_reap(ts, ev, max);
-
-	return n + (s->rx_first ? nmti_tcp_tx_reap(ts, ev + n, max - n) :
-				  nmti_tcp_posts_reap(ts, ev + n, max - n));
-}
-
 /* ---- set-up ---- */
 
 static int tcp_open(struct nmt_pdomain *pd)
@@ -178,7 +169,8 @@ const struct nmt_provider_ops nmti_provider_tcp = {
 	.flush = nmti_tcp_flush,
 	.work = tcp_work,
 	.spin = nmti_tcp_spin,
-	.reap = tcp_reap,
+	.reap_tx = nmti_tcp_tx_reap,
+	.reap_rx = nmti_tcp_posts_reap,
 	.setopt = nmti_tcp_setopt,
 	.getopt = nmti_tcp_getopt,
 	.info = nmti_tcp_info,

@@ -153,7 +153,7 @@ int nmti_tcp_recv_into(struct nmt_stream *s, struct nmt_mr *mr, uint64_t offset,
 int nmti_tcp_recv_cancel(struct nmt_stream *s, uint64_t cookie);
 bool nmti_tcp_posts_run(struct tcp_stream *ts, uint32_t budget);
 void nmti_tcp_posts_end(struct tcp_stream *ts, int status);
-int nmti_tcp_posts_reap(struct tcp_stream *ts, struct nmt_event *ev, int max);
+int nmti_tcp_posts_reap(struct nmt_stream *s, struct nmt_event *ev, int max);
 void nmti_tcp_posts_free(struct tcp_stream *ts);
 
 /* tcp_tx.c */
@@ -165,7 +165,7 @@ int nmti_tcp_flush(struct nmt_stream *s, uint64_t cookie);
 bool nmti_tcp_push(struct tcp_stream *ts, uint32_t budget);
 bool nmti_tcp_unsent(const struct tcp_stream *ts);
 void nmti_tcp_fail(struct tcp_stream *ts, int err); /* ERR of the socket, logged before */
-int nmti_tcp_tx_reap(struct tcp_stream *ts, struct nmt_event *ev, int max);
+int nmti_tcp_tx_reap(struct nmt_stream *s, struct nmt_event *ev, int max);
 bool nmti_tcp_flush_waits(const struct tcp_stream *ts);
 void nmti_tcp_tx_free(struct tcp_stream *ts);
 

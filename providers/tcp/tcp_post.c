@@ -411,12 +411,12 @@ bool nmti_tcp_posts_run(struct tcp_stream *ts, uint32_t budget)
 	return more;
 }
 
-int nmti_tcp_posts_reap(struct tcp_stream *ts, struct nmt_event *ev, int max)
+int nmti_tcp_posts_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
-	struct tcp_posts *p = ts->posts;
+	struct tcp_posts *p = tcp_of(s)->posts;
 	int n = 0;
 
-	for (uint32_t i = p ? p->head : 0; p && p->ndone && n < max && i != p->tail; i++) {
+	for (uint32_t i = p->head; p->ndone && n < max && i != p->tail; i++) {
 		struct tcp_post *post = at(p, i);
 
 		if (post->state != POST_DONE)
@@ -430,11 +430,11 @@ int nmti_tcp_posts_reap(struct tcp_stream *ts, struct nmt_event *ev, int max)
 		post->state = POST_FREE;
 		p->ndone--;
 	}
-	while (p && p->head != p->tail && at(p, p->head)->state == POST_FREE) {
+	while (p->head != p->tail && at(p, p->head)->state == POST_FREE) {
 		if (p->next == p->head)
 			p->next++;
 		p->head++;
 	}
-	ts->s->rx_untold = p && p->ndone;
+	s->rx_untold = p->ndone;
 	return n;
 }

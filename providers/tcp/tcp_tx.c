@@ -697,8 +697,9 @@ static int op_state(struct tcp_stream *ts, struct tcp_op *op)
 	return !op->zc || tcp_zc_complete(&ts->tx->zc, op->zc_id);
 }
 
-int nmti_tcp_tx_reap(struct tcp_stream *ts, struct nmt_event *ev, int max)
+int nmti_tcp_tx_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
+	struct tcp_stream *ts = tcp_of(s);
 	struct tcp_tx *tx = ts->tx;
 	int n = 0, state;
 
@@ -717,8 +718,8 @@ int nmti_tcp_tx_reap(struct tcp_stream *ts, struct nmt_event *ev, int max)
 	}
 	if (n && tx->refused) {
 		tx->refused = false;
-		ts->s->tx_slot = true;
+		s->tx_slot = true;
 	}
-	ts->s->tx_untold = tx && tx->op_head != tx->op_tail;
+	s->tx_untold = tx && tx->op_head != tx->op_tail;
 	return n;
 }

@@ -93,27 +93,43 @@ static void spoil_readiness(struct nmt_stream *s)
 		s->tx_want = false;
 }
 
-static int fault_reap(struct nmt_stream *s, struct nmt_event *ev, int max)
+/* Take away what is lost of the N events; how many are left. */
+static int lose(struct fault_stream *f, struct nmt_event *ev, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (!lost(f, &ev[i]))
+			continue;
+		memmove(&ev[i], &ev[i + 1], (size_t)(n - i - 1) * sizeof(*ev));
+		n--;
+		i--;
+	}
+	return n;
+}
+
+static int fault_reap_tx(struct nmt_stream *s, struct nmt_event *ev, int max)
 {
 	struct fault_stream *f = fault_of(s);
-	int n = early_events(s, ev, max), real;
+	int n = early_events(s, ev, max);
 
-	if (fault_on == RECEIVES_STARVED)
-		s->rx_first = false;
-	real = fault_real.reap(s, ev + n, max - n);
-	for (int end = n + real; n < end; n++) {
-		if (lost(f, &ev[n])) {
-			memmove(&ev[n], &ev[n + 1], (size_t)(end - n - 1) * sizeof(*ev));
-			end--;
-			n--;
-		} else if (ev[n].type == NMT_EV_RECEIVED) {
-			spoil_received(f, &ev[n]);
-		}
-	}
+	n += lose(f, ev + n, fault_real.reap_tx(s, ev + n, max - n));
 	if (fault_on == SENT_OUT_OF_ORDER)
 		n = swap_sent(f, ev, n, max);
 	spoil_readiness(s);
 	s->tx_untold = true; /* to be asked each time */
+	f->sends_told = n;
+	return n;
+}
+
+static int fault_reap_rx(struct nmt_stream *s, struct nmt_event *ev, int max)
+{
+	struct fault_stream *f = fault_of(s);
+	int n;
+
+	if (fault_on == RECEIVES_STARVED && f->sends_told)
+		return 0;
+	n = lose(f, ev, fault_real.reap_rx(s, ev, max));
+	for (int i = 0; i < n; i++)
+		spoil_received(f, &ev[i]);
 	return n;
 }
 
@@ -192,7 +208,8 @@ static int fault_setopt(struct nmt_stream *s, enum nmt_opt opt, const void *val,
 
 void fault_life_ops(struct nmt_provider_ops *ops)
 {
-	ops->reap = fault_reap;
+	ops->reap_tx = fault_reap_tx;
+	ops->reap_rx = fault_reap_rx;
 	ops->work = fault_work;
 	ops->attach = fault_attach;
 	ops->close_stream = fault_close;

@@ -105,6 +105,7 @@ struct fault_stream {
 	unsigned int delay;
 	struct nmt_event held;         /* an event kept back */
 	bool have_held;
+	bool sends_told;               /* by the last reap_tx */
 	uint64_t flushes[16];          /* cookies to answer too early */
 	unsigned int nflushes;
 	struct nmt_mr *mr[64];         /* posted receives, a ring */

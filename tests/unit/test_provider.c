@@ -190,7 +190,8 @@ static void test_defaults_answer(void **state)
 	assert_int_equal(ops.recv_cancel(NULL, 0), -EOPNOTSUPP);
 	assert_int_equal(ops.flush(NULL, 0), -EOPNOTSUPP);
 	assert_false(ops.work(NULL, 1));
-	assert_int_equal(ops.reap(NULL, NULL, 0), 0);
+	assert_int_equal(ops.reap_tx(NULL, NULL, 0), 0);
+	assert_int_equal(ops.reap_rx(NULL, NULL, 0), 0);
 	assert_int_equal(ops.setopt(NULL, NMT_OPT_TOS, &v, len), -ENOPROTOOPT);
 	assert_int_equal(ops.getopt(NULL, NMT_OPT_TOS, &v, &len), -ENOPROTOOPT);
 	assert_int_equal(ops.fd(NULL), -EOPNOTSUPP);

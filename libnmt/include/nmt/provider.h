@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define NMT_PROVIDER_ABI 8
+#define NMT_PROVIDER_ABI 9
 
 /* Circular list with a head, as in the kernel. */
 struct nmti_list {
@@ -231,8 +231,8 @@ struct nmt_stream {
 	bool rx_shut, tx_shut; /* the application ended this direction */
 	bool peer_gone;  /* core: the peer takes nothing more */
 	bool records;    /* record boundaries are on */
-	bool rx_untold : 1; /* provider: reap may find a finished receive */
-	bool tx_untold : 1; /* provider: reap may find a finished send or flush */
+	bool rx_untold : 1; /* provider: reap_rx may find a finished receive */
+	bool tx_untold : 1; /* provider: reap_tx may find a finished send or flush */
 	bool rx_first;   /* core: this turn, what was received is told before what was sent */
 	bool stalled;    /* provider: a receive waits for pool memory */
 	uint8_t state;   /* core: enum nmt_stream_state, or NMTI_STATE_* */
@@ -497,11 +497,11 @@ struct nmt_provider_ops {
 	 */
 	bool (*spin)(struct nmt_stream *s);
 	/*
-	 * Take up to MAX finished operations as events (type, status, cookie, len, flags are filled).
-	 * s->rx_first: receives before sends, so that neither waits for ever behind the other. Called
-	 * when s->tx_untold or s->rx_untold is set.
+	 * Take up to MAX (0: none) finished sends and flushes, or receives, as events (type, status,
+	 * cookie, len, flags are filled). Called when s->tx_untold or s->rx_untold is set.
 	 */
-	int (*reap)(struct nmt_stream *s, struct nmt_event *ev, int max);
+	int (*reap_tx)(struct nmt_stream *s, struct nmt_event *ev, int max);
+	int (*reap_rx)(struct nmt_stream *s, struct nmt_event *ev, int max);
 
 	/* -- observation and options -- */
 
