@@ -42,14 +42,22 @@ static bool spoil_imm(struct fault_ep *f, struct nmti_rma_wc *wc)
 	return fault_on != RMA_FENCE_LOSES || !f->fenced;
 }
 
-/* The newest write of the peer happens once more, when nobody of this epoch may. */
+/*
+ * The newest write of the peer happens again when nobody of this epoch may, now and then: each time
+ * its memory may have come back to the application, or not.
+ */
 static void write_again(const struct fault_ep *f)
 {
+	static const unsigned int polls[] = { 25, 50, 100, 200, 400 };
 	struct fault_ep *peer = fault_ep_peer(f);
+	struct fault_late *l;
 
 	if (!peer || !peer->newest)
 		return;
-	fault_late_start(peer->newest, 200);
+	l = peer->newest;
+	for (size_t i = 0; i < ARRAY_LEN(polls); i++)
+		fault_late_start(fault_late_new(l->data, l->len, l->remote, l->key), polls[i]);
+	free(l);
 	peer->newest = NULL;
 }
 

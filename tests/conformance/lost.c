@@ -264,7 +264,7 @@ static void t_memory_that_came_back_is_left_alone(struct env *env)
 {
 	struct slots s = { .mr = NULL };
 
-	for (int i = 0; i < 12; i++) {
+	for (int i = 0; i < 24; i++) {
 		struct nmt_mr *mr = s.mr;
 
 		s = (struct slots){ .mr = mr };
