@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Tests that run in the guest of tests/lab/vm. All of them share one guest: the fixture "guest"
-# boots it before the first and switches it off after the last. Their label is guest-verbs.
+# boots it before the first and switches it off after the last. Their label is guest-verbs. They run
+# alone: an emulated processor that waits for one of ours holds up the other, and time limits pass.
 
 set(NMT_GUEST ${PROJECT_SOURCE_DIR}/tests/lab/vm/guest)
 set(NMT_RXE_PAIR ${PROJECT_SOURCE_DIR}/tests/lab/vm/rxe-pair)
@@ -10,7 +11,7 @@ set(NMT_GUEST_DIR ${PROJECT_BINARY_DIR}/tests/lab/guest)
 function(nmt_add_guest)
 	nmt_add_test(NAME lab.up LABELS guest-verbs TIMEOUT 300 COMMAND ${NMT_GUEST}
 		ARGS --up ${NMT_GUEST_DIR} --share ${PROJECT_BINARY_DIR}
-		LOCK guest)
+		LOCK guest FIRST)
 	nmt_add_test(NAME lab.down LABELS guest-verbs COMMAND ${NMT_GUEST}
 		ARGS --down ${NMT_GUEST_DIR} LOCK guest)
 	set_tests_properties(lab.up PROPERTIES FIXTURES_SETUP guest PROCESSORS 4)
@@ -44,7 +45,7 @@ function(nmt_add_guest_test)
 		set(pair ${NMT_RXE_PAIR} --keep ${G_PAIR} --)
 	endif()
 	math(EXPR limit "${G_TIMEOUT} + 60")
-	nmt_add_test(NAME ${G_NAME} LABELS guest-verbs TIMEOUT ${limit} PROCESSORS 2 LOCK guest
+	nmt_add_test(NAME ${G_NAME} LABELS guest-verbs TIMEOUT ${limit} PROCESSORS 2 LOCK guest FIRST
 		COMMAND ${NMT_GUEST} ENVIRONMENT ${G_ENVIRONMENT}
 		ARGS --in ${NMT_GUEST_DIR} --timeout ${G_TIMEOUT} -- ${pair} ${G_COMMAND} ${G_ARGS})
 	set_tests_properties(${G_NAME} PROPERTIES FIXTURES_REQUIRED "guest;${G_FIXTURES}")

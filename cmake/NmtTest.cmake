@@ -8,7 +8,7 @@
 #              [ARGS word...] [LIBS target...] [NEEDS library...]
 #              [INCLUDES dir...] [DEFINES NAME=value...] [TIMEOUT seconds]
 #              [ENVIRONMENT VAR=value...] [PROCESSORS n] [LOCK resource...]
-#              [NOT_UNDER address|thread...])
+#              [NOT_UNDER address|thread...] [FIRST])
 #
 # SOURCES  a cmocka program of these files is built and run. It is linked with the static library
 #          (so it may call nmti_*) and sees libnmt/include and libnmt/. Its target is the name
@@ -21,6 +21,7 @@
 # PROCESSORS  that the test keeps busy. Others count as half of one: scripts/test runs two tests a
 #          processor, since most of them wait.
 # LOCK     tests with the same word do not run at the same time. Use it only where needed.
+# FIRST    begins before the others: it, or what waits for its LOCK, takes longest.
 # NOT_UNDER  left out of builds with that sanitizer; say why beside it.
 #
 # In a sanitizer build a test is called asan.<name> or tsan.<name> and its label is "sanitize";
@@ -28,7 +29,7 @@
 #
 # Example: nmt_add_test(NAME unit.pool LABELS unit SOURCES test_pool.c)
 function(nmt_add_test)
-	cmake_parse_arguments(A "" "NAME;PROGRAM;TIMEOUT;PROCESSORS"
+	cmake_parse_arguments(A "FIRST" "NAME;PROGRAM;TIMEOUT;PROCESSORS"
 		"LABELS;SOURCES;COMMAND;ARGS;LIBS;NEEDS;INCLUDES;DEFINES;ENVIRONMENT;LOCK;NOT_UNDER"
 		${ARGN})
 	if(A_UNPARSED_ARGUMENTS OR NOT A_NAME OR NOT A_LABELS)
@@ -112,5 +113,8 @@ macro(nmt_test_properties)
 	if(A_PROCESSORS)
 		math(EXPR slots "2 * ${A_PROCESSORS}")
 		set_tests_properties(${name} PROPERTIES PROCESSORS ${slots})
+	endif()
+	if(A_FIRST)
+		set_tests_properties(${name} PROPERTIES COST 1000)
 	endif()
 endmacro()
