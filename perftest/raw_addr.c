@@ -73,6 +73,7 @@ int raw_open_buffer(struct worker *w, size_t *len)
 	r->buf = aligned_alloc(4096, *len);
 	if (!r->buf)
 		return worker_fail(w, -ENOMEM, "raw-write: buffers: %s", strerror(ENOMEM));
-	memset(r->buf, 1, *len);
+	memset(r->buf, 1, p->size);
+	memset(r->buf + p->size, 0, *len - p->size);
 	return 0;
 }

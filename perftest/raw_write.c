@@ -185,6 +185,20 @@ static bool over(const struct loop *l)
 	return l->last_sent && !inflight(l);
 }
 
+/* Bytes are in each place of the window that a message was meant for; before the first one none were. */
+static int check_window(const struct raw *r)
+{
+	uint64_t size = r->w->run->p.size, n = least(r->messages, r->window / size);
+	const uint8_t *place = r->buf + size;
+
+	for (uint64_t i = 0; i < n; i++, place += size)
+		if (!place[0] || !place[size - 1])
+			return worker_fail(r->w, -EIO,
+					   "raw-write: nothing arrived at byte %llu of the window",
+					   (unsigned long long)(i * size));
+	return 0;
+}
+
 static int stream(struct worker *w, bool sends, bool receives)
 {
 	struct loop l;
@@ -196,6 +210,8 @@ static int stream(struct worker *w, bool sends, bool receives)
 	l.r->counts_received = receives;
 	while (err == 0 && !over(&l))
 		err = stream_step(&l);
+	if (err == 0 && receives)
+		err = check_window(l.r);
 	if (err == 0)
 		l.ops->bye(w);
 	return err;
