@@ -195,40 +195,21 @@ static void t_cut_channel_of_one_of_many(struct env *env)
 		pair_close(&p[i]);
 }
 
-struct cutter {
-	int stop, cuts;
-	uint64_t rng;
-};
-
-static void cutter_run(struct worker *w)
-{
-	struct cutter *c = w->arg;
-
-	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
-		usleep((useconds_t)rng_below(&c->rng, 3000));
-		c->cuts += socks_cut_any((unsigned int)rng_next(&c->rng));
-	}
-}
-
 /* Again and again, whatever state it is in, with traffic both ways. */
 static void t_cut_again_and_again_under_traffic(struct env *env)
 {
-	struct cutter cutter = { .rng = rng_next(&env->rng) };
-	struct worker w;
 	struct flow f[2];
 	struct pair p;
 
 	pair_open(env, &p);
-	worker_start(env, &w, cutter_run, &cutter);
-	for (int i = 0; i < 20; i++) {
+	socks_cutter_start(rng_next(&env->rng));
+	for (int i = 0; i < 20 || socks_cutter_cuts() <= 10; i++) {
 		flow_init(env, &f[0], p.c, p.s, 100 * KIB);
 		flow_init(env, &f[1], p.s, p.c, 100 * KIB);
 		flows_run(env, f, 2);
 		env_idle(env, 5 * MS);
 	}
-	__atomic_store_n(&cutter.stop, 1, __ATOMIC_RELEASE);
-	worker_join(&w);
-	assert_true(cutter.cuts > 10);
+	socks_cutter_stop();
 	pair_works(&p, 10000);
 	pair_close(&p);
 }

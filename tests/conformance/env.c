@@ -375,6 +375,7 @@ void env_run(const struct suite *suite, const struct test *test)
 			   .epfd = -1, .fds = socks_open_fds() };
 	struct sim_counts sim;
 
+	socks_cutter_stop();
 	sim_read(&sim);
 	env.violations = sim.violations;
 	env.regs = sim.regs;

@@ -3,7 +3,9 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "suite.h"
 
@@ -98,4 +100,53 @@ bool socks_cut_any(unsigned int n)
 	int count = socks_list(socks, ARRAY_LEN(socks));
 
 	return count && shutdown(socks[n % (unsigned int)count].fd, SHUT_RDWR) == 0;
+}
+
+/* ---- a thread that cuts ---- */
+
+/*
+ * In bunches with a rest behind each, in which a channel has time to come back: a client that is cut off
+ * without a word ten times in a row takes its stream for gone (libnmt/rejoin.c).
+ */
+#define CUTS 4u
+#define CUT_US 3000u
+#define REST_US 30000u
+
+static struct {
+	pthread_t thread;
+	bool running;
+	int stop, cuts;
+	uint64_t rng;
+} cutter;
+
+static void *cut_often(void *arg)
+{
+	for (unsigned int i = 1; !__atomic_load_n(&cutter.stop, __ATOMIC_ACQUIRE); i++) {
+		usleep(i % CUTS ? (useconds_t)rng_below(&cutter.rng, CUT_US) : REST_US);
+		if (socks_cut_any((unsigned int)rng_next(&cutter.rng)))
+			__atomic_fetch_add(&cutter.cuts, 1, __ATOMIC_RELAXED);
+	}
+	return arg;
+}
+
+void socks_cutter_start(uint64_t seed)
+{
+	cutter.stop = cutter.cuts = 0;
+	cutter.rng = seed;
+	cutter.running = !pthread_create(&cutter.thread, NULL, cut_often, NULL);
+	assert_true(cutter.running);
+}
+
+int socks_cutter_cuts(void)
+{
+	return __atomic_load_n(&cutter.cuts, __ATOMIC_RELAXED);
+}
+
+void socks_cutter_stop(void)
+{
+	if (!cutter.running)
+		return;
+	__atomic_store_n(&cutter.stop, 1, __ATOMIC_RELEASE);
+	pthread_join(cutter.thread, NULL);
+	cutter.running = false;
 }

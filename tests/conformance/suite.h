@@ -421,6 +421,10 @@ uint16_t socks_port(const char *addr);
 bool socks_cut(uint16_t listener_port, bool data);
 /* The same of connected socket number N modulo their number, whichever it is. */
 bool socks_cut_any(unsigned int n);
+/* A thread that does so now and then; the next test stops it, if it runs still. */
+void socks_cutter_start(uint64_t seed);
+int socks_cutter_cuts(void); /* so far */
+void socks_cutter_stop(void);
 
 /* ---- faults (faults.c) ---- */
 
