@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The loops of raw-write. Streaming: chains of 16 writes with data, a completion asked for each, as
- * many in flight as the depth allows. Where writes use up receives, the receiver posts them again in
- * batches and gives credit for them, so that the sender never meets an empty receive queue.
- * Ping-pong: a write each way. An end that has nothing to do spins and then sleeps, as streams do by
- * default: where the adapter is software, a processor that spins is one that it lacks.
+ * The loops of raw-write. Streaming: chains of 16 writes with data (of half the depth where that is
+ * less), a completion asked for each, as many in flight as the depth allows. Where writes use up
+ * receives, the receiver posts them again in batches and gives credit for them, so that the sender never
+ * meets an empty receive queue. Ping-pong: a write each way. An end that has nothing to do spins and
+ * then sleeps, as streams do by default: where the adapter is software, a processor that spins is one
+ * that it lacks.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -119,6 +120,11 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static uint64_t chain_of(uint64_t depth)
+{
+	return depth < 2 ? 1 : least(RAW_CHAIN, depth / 2);
+}
+
 /* Whole chains, as long as there is something in flight to wait for. */
 static int send_some(struct loop *l)
 {
@@ -126,7 +132,7 @@ static int send_some(struct loop *l)
 	uint64_t busy = inflight(l), depth = w->run->p.depth, credit = l->r->credit;
 	uint64_t n = busy < depth ? depth - busy : 0;
 	uint64_t room = credit > l->uses + 1 ? credit - l->uses - 1 : 0; /* the last word's */
-	uint64_t whole = least(RAW_CHAIN, l->left);
+	uint64_t whole = least(chain_of(depth), l->left);
 	int err;
 
 	n = least(least(n, whole), room);

@@ -10,10 +10,10 @@ from stats import Target
 PROGRAMS = ("fi_pingpong", "taskset")
 NOTE = """\
 "raw" is nmt_perf raw-write: writes with data made directly on libfabric, the same provider and sizes,
-both ends polling, into a window of 4 MiB as a stream has one, and up to 128 writes under way. It may
+both ends polling, into a window of 4 MiB as a stream has one, with as many bytes under way. It may
 write again where the peer has not looked yet, and does not ask for delivery. Its queue has no
-descriptor (FI_WAIT_NONE), as nobody sleeps on it; that of a stream has one. "place" is the same into
-one place, which stays in the cache. "cell" is the row with cells of the message's size (nmt_perf
+descriptor (FI_WAIT_NONE), as nobody sleeps on it. "deep" is the same with up to 128 writes under way,
+whatever their size, "place" that into one place, which stays in the cache. "cell" is the row with cells of the message's size (nmt_perf
 --cell); by default they are 128 KiB, and a write takes many where they adjoin. fi_pingpong is one message at
 a time, each way in turn."""
 
@@ -41,7 +41,8 @@ def throughput(provider, label, limit):
     sides = {
         "nmt": side("bw", "--call", "frags"),
         "copy": side("bw"),
-        "raw": side("raw-write", "bw", "--rcvbuf", WINDOW),
+        "raw": side("raw-write", "bw", "--rcvbuf", WINDOW, "--tx-depth", WINDOW // size),
+        "deep": side("raw-write", "bw", "--rcvbuf", WINDOW),
         "place": side("raw-write", "bw"),
         "pingpong": pingpong(provider, size, max(100, 128 * MIB // size)),
     }
@@ -50,6 +51,7 @@ def throughput(provider, label, limit):
             Row(f"{name}.copy", "B/s", "copy.bytes_per_s", "raw.bytes_per_s",
                 note="nmt_send and nmt_recv"),
             Row(f"{name}.cpu", "s/GiB", "nmt.cpu", "raw.cpu", note="CPU time of both processes"),
+            Row(f"{name}.deep", "B/s", "nmt.bytes_per_s", "deep.bytes_per_s"),
             Row(f"{name}.place", "B/s", "nmt.bytes_per_s", "place.bytes_per_s"),
             Row(f"{name}.pingpong", "B/s", "raw.bytes_per_s", "pingpong.bytes_per_s",
                 note="ours: raw; peer: fi_pingpong")]
