@@ -12,6 +12,7 @@ shift
 
 b=$build/configure/$name
 lib=$b/libnmt
+small="-DCMAKE_BUILD_TYPE=Debug -DNMT_BUILD_TESTS=OFF" # compiled without optimization: sooner done
 generator=()
 # "bare" takes what cmake takes by itself, which is make where there is one.
 [ -e "$b/CMakeCache.txt" ] || [ "$name" = bare ] || ! command -v ninja >/dev/null || generator=(-G Ninja)
@@ -46,12 +47,12 @@ bare()
 clang()
 {
 	command -v clang >/dev/null || skip "no clang (Debian: clang)"
-	configure -DCMAKE_C_COMPILER=clang -DNMT_WERROR=ON -DNMT_BUILD_TESTS=OFF
+	configure $small -DCMAKE_C_COMPILER=clang -DNMT_WERROR=ON
 }
 
 module()
 {
-	configure -DNMT_PROVIDER_TCP=MODULE -DNMT_BUILD_TESTS=OFF
+	configure $small -DNMT_PROVIDER_TCP=MODULE
 	local module
 	module=$(find "$b" -name libnmt-tcp.so)
 	[ -n "$module" ] || fail "no module was built"
@@ -78,7 +79,7 @@ refused()
 
 off()
 {
-	configure -DNMT_PROVIDER_TCP=OFF -DNMT_BUILD_TESTS=OFF
+	configure $small -DNMT_PROVIDER_TCP=OFF
 	consumer
 	refused "$work" tcp
 }

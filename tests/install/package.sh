@@ -24,6 +24,6 @@ add_subdirectory($source nmt)
 add_executable(app consumer.c)
 target_link_libraries(app nmt::nmt)
 END
-run 60 cmake -S "$work/outer" -B "$work/o" -DNMT_BUILD_TOOLS=OFF
+run 60 cmake -S "$work/outer" -B "$work/o" -DCMAKE_BUILD_TYPE=Debug -DNMT_BUILD_TOOLS=OFF
 run 100 cmake --build "$work/o" --target app
 run 30 "$work/o/app"
