@@ -258,6 +258,7 @@ struct rma_region {
 
 struct rma_rx {
 	uint32_t nslabs, cells;      /* cells of all slabs */
+	uint32_t turn;               /* the slab that gave the last cell */
 	uint32_t segs, target;       /* cells in the window; how many there are to be */
 	uint32_t used;               /* bytes of the next piece that were given out */
 	uint32_t done;               /* cells since SINCE */

@@ -115,21 +115,33 @@ static struct rma_slab *slab_new(struct rma_stream *rs)
 	return sl;
 }
 
-/* Of the newest slab, which is the largest: cells that go in turn there adjoin. */
+/* The slab that gave the last cell, while it has one; then the newest, which is the largest: cells that
+ * go in turn adjoin. NULL: none has one. */
+static struct rma_slab *slab_free_cell(struct rma_rx *rx)
+{
+	uint32_t i = rx->nslabs;
+
+	if (i && nmti_slab_has(rx->slab[rx->turn].slab))
+		return &rx->slab[rx->turn];
+	while (i && !nmti_slab_has(rx->slab[i - 1].slab))
+		i--;
+	return i ? &rx->slab[i - 1] : NULL;
+}
+
 static struct nmti_cell *cell_get(struct rma_stream *rs, uint16_t *region)
 {
 	struct rma_rx *rx = &rs->rx;
-	uint32_t i = rx->nslabs;
+	struct rma_slab *sl;
 
 	if (!nmti_cell_may(rs->s))
 		return NULL;
-	while (i && !nmti_slab_has(rx->slab[i - 1].slab))
-		i--;
-	if (!i && !slab_new(rs))
+	sl = slab_free_cell(rx);
+	if (!sl)
+		sl = slab_new(rs);
+	if (!sl)
 		return NULL;
-	i = i ? i - 1 : rx->nslabs - 1;
-	*region = (uint16_t)i;
-	return nmti_slab_get(rs->s, rx->slab[i].slab);
+	rx->turn = *region = (uint16_t)(sl - rx->slab);
+	return nmti_slab_get(rs->s, sl->slab);
 }
 
 void nmti_rma_rx_free(struct rma_stream *rs)
