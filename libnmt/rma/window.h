@@ -127,7 +127,7 @@ struct nmti_seg {
 
 /*
  * Add a segment; it will be granted: in posted mode behind the others, in pool mode behind those that
- * are granted, the others in the order of their memory, region by region.
+ * are granted, and those of one region that follow each other in the order of their memory.
  * 0; -ENOSPC: see nmti_win_room(); -EPIPE: the end was taken; -EINVAL: not in a known region.
  * Each segment ends once: by a piece with last, or by nmti_win_returned().
  */

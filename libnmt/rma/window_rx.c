@@ -80,11 +80,12 @@ static bool region_has(const struct nmti_win *w, const struct nmti_seg *seg)
 
 static bool before(const struct rx_seg *a, const struct rx_seg *b)
 {
-	return a->region != b->region ? a->region < b->region : a->offset < b->offset;
+	return a->region == b->region && a->offset < b->offset;
 }
 
 /*
- * The newest segment goes before those that wait and lie behind it in memory, so that many adjoin.
+ * The newest segment goes before those that wait and lie behind it in its region, so that many adjoin;
+ * not past one of another region, whose neighbours would be parted.
  * One with bytes of an earlier epoch stays the first.
  */
 static void sort_last(struct win_rx *r)

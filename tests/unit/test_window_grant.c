@@ -96,6 +96,29 @@ static void test_grant_sorted(void **state)
 	duo_close();
 }
 
+/* Those of one region that follow each other; regions stay in turn. */
+static void test_grant_in_turn(void **state)
+{
+	static const struct nmti_seg segs[] = {
+		{ 100, 100, 1, 1, false }, { 0, 100, 0, 1, false }, { 100, 100, 3, 0, false },
+		{ 0, 100, 2, 0, false },   { 200, 100, 4, 1, false },
+	};
+
+	(void)state;
+	duo_open(false, 1);
+	duo_regions(1);
+	assert_int_equal(nmti_win_region(b, 1, 0, 0x900000, 5000, 77), 0);
+	for (uint32_t i = 0; i < 5; i++)
+		assert_int_equal(nmti_win_add(b, &segs[i]), 0);
+	duo_settle();
+	assert_int_equal(duo_pass(500, false).len, 200);
+	assert_int_equal(duo_pass(500, false).len, 200);
+	assert_int_equal(duo_pass(100, false).len, 100);
+	for (uint32_t i = 0; i < 5; i++)
+		duo_expect(i, 0, 100, false, true, 0);
+	duo_close();
+}
+
 /* Segments of several regions and lengths, more than a message holds. */
 static void test_grant_many(void **state)
 {
@@ -272,6 +295,7 @@ static void test_region_again(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_grant_batch), cmocka_unit_test(test_grant_due),
 		cmocka_unit_test(test_grant_more), cmocka_unit_test(test_grant_sorted),
+		cmocka_unit_test(test_grant_in_turn),
 	cmocka_unit_test(test_grant_many), cmocka_unit_test(test_grant_most),
 	cmocka_unit_test(test_grant_checks), cmocka_unit_test(test_region_first),
 	cmocka_unit_test(test_region_args), cmocka_unit_test(test_region_again),
