@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 
+import network
 import peers
 import programs
 import rdma
@@ -65,11 +66,16 @@ def parse(argv):
                    help="build folder, made if there is none (default: build/)")
     p.add_argument("--no-build", action="store_true", help="take the build folder as it is")
     p.add_argument("--nmt-perf", metavar="FILE", help="an installed nmt_perf, not the built one")
+    p.add_argument("--congestion", metavar="NAME",
+                   help="on a loopback of their own (a network namespace: root) where TCP uses this "
+                        "congestion control, as reno; default: the machine's")
     p.add_argument("--version", action="version", version=f"compare (libnmt) {version()}")
     args = p.parse_args(argv)
     unknown = [g for g in args.group if g not in GROUPS]
     if unknown:
         p.error(f"no group '{unknown[0]}'; there are: {' '.join(GROUPS)}")
+    if args.congestion and "verbs" in (args.group or GROUPS):
+        p.error("--congestion is for groups tcp and ofi: name them; verbs runs in a guest")
     return args
 
 
@@ -117,7 +123,7 @@ def about(args, chosen, built):
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "quick": args.quick,
         "machine": {"kernel": platform.release(), "cpu": cpu_model(), "cpus": os.cpu_count(),
-                    "load": os.getloadavg()[0]},
+                    "load": os.getloadavg()[0], "congestion": network.congestion()},
         "versions": {**built.versions(), **peers.versions(dict.fromkeys(wanted))},
         "build": {"type": tools.setting(built.build, "CMAKE_BUILD_TYPE"),
                   "compiler": tools.setting(built.build, "CMAKE_C_COMPILER")},
@@ -187,11 +193,13 @@ def passed(rows, quick):
     return bool(rows) and all(r["verdict"] in good for r in rows)
 
 
-def warn_of_load():
+def warn():
     load = os.getloadavg()[0]
     if load > 0.5:
         print(f"compare: this machine is busy (load {load:.1f}); intervals will be wide",
               file=sys.stderr)
+    if network.warning():
+        print(f"compare: {network.warning()}", file=sys.stderr)
 
 
 def main(argv):
@@ -209,16 +217,18 @@ def main(argv):
     chosen = choose(args.group or GROUPS, args.only)    # what is missing may be there now
     try:
         built = tools.find(args.build, not args.no_build, args.nmt_perf)
-    except tools.Unbuilt as e:
+        if args.congestion:
+            network.leave(args.congestion)
+    except (tools.Unbuilt, network.NoNetwork) as e:
         print(f"compare: {e}", file=sys.stderr)
         return 1
     if not rdma.inside():
-        warn_of_load()
+        warn()
     bench = programs.Bench(built)
     facts = about(args, chosen, built)
     guests = []
     rows = run_all(args, chosen, bench, guests)
-    print(f"\n{len(rows)} rows: {report.tally(rows)}")
+    print(f"\n{len(rows)} rows: {report.tally(rows)}; TCP: {facts['machine']['congestion']}")
     if args.json:
         everything = [e for _, _, experiments in chosen for e in experiments]
         report.write_json(args.json, report.document(rows, everything, bench, facts, guests))
