@@ -74,7 +74,7 @@ struct ofi_found {
 	struct fi_info *info;   /* the best address; NULL when unusable */
 	char name[NMT_DEV_MAX]; /* "tcp", "tcp:rdm" */
 	uint8_t type;
-	bool on_request;        /* the kernel's own TCP is better: not for auto */
+	uint8_t rank;           /* 0: the kernel's own TCP is better, so not for auto */
 	int status;
 	char reason[128];
 };

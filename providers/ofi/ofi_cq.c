@@ -234,6 +234,8 @@ static int look_at(struct nmti_rma_dev *dev, const struct fi_cq_data_entry *e,
 
 	if (e->flags & FI_REMOTE_WRITE)
 		return on_written(dev, e->data, out);
+	if (!ctx) /* an injected message; none is to be told, and ofi_rxd tells them (libfabric 1.17) */
+		return 0;
 	if (ctx->recv)
 		return on_received(dev, nmti_container(ctx, struct ofi_recv, ctx), e->len, out);
 	return on_sent(nmti_container(ctx, struct ofi_req, ctx), true, out);

@@ -59,20 +59,31 @@ static bool is_base(const struct fi_info *info, const char *name)
 
 /* ---- judgement ---- */
 
-static bool is_fast(const struct fi_info *info)
+/* Providers whose adapters write memory, the best last; 0: none of them. */
+static uint8_t rank_of(const struct fi_info *info)
 {
-	static const char *const names[] = { "cxi", "efa", "opx", "psm3", "psm2", "ucx" };
+	static const char *const names[] = { "ucx", "psm2", "psm3", "opx", "efa", "cxi" };
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	for (uint8_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (is_base(info, names[i]))
-			return true;
-	return false;
+			return (uint8_t)(i + 1);
+	return 0;
+}
+
+/* Why a provider is not taken that says it has all that streams need, or NULL. */
+static const char *unfit(const struct fi_info *info)
+{
+	if (is_base(info, "verbs"))
+		return "provider verbs reaches these adapters without libfabric";
+	if (is_base(info, "udp") && info->ep_attr->type == FI_EP_RDM)
+		return "its writes do not complete when they are delivered (ofi_rxd)";
+	return NULL;
 }
 
 const char *nmti_ofi_refusal(const struct fi_info *info)
 {
-	if (is_base(info, "verbs"))
-		return "provider verbs reaches these adapters without libfabric";
+	if (unfit(info))
+		return unfit(info);
 	if (info->ep_attr->type == FI_EP_DGRAM)
 		return "unreliable datagrams (FI_EP_DGRAM)";
 	if (info->ep_attr->type != FI_EP_MSG && info->ep_attr->type != FI_EP_RDM)
@@ -160,7 +171,7 @@ static struct ofi_found *entry_for(struct table *t, const struct fi_info *info)
 		return NULL;
 	f = &t->at[t->n++];
 	*f = (struct ofi_found){ .type = type_of(info), .status = -EOPNOTSUPP };
-	f->on_request = !is_fast(info);
+	f->rank = rank_of(info);
 	snprintf(f->name, sizeof(f->name), "%.*s", n < 32 ? n : 32, prov);
 	return f;
 }
@@ -169,7 +180,7 @@ static void take(struct table *t, const struct fi_info *info, const struct wish 
 {
 	struct ofi_found *f;
 
-	if (is_base(info, "verbs") || (w->domain[0] && strcmp(w->domain, info->domain_attr->name)))
+	if (unfit(info) || (w->domain[0] && strcmp(w->domain, info->domain_attr->name)))
 		return;
 	f = entry_for(t, info);
 	if (!f || (f->info && order_of_address(f->info) >= order_of_address(info)))
@@ -178,7 +189,7 @@ static void take(struct table *t, const struct fi_info *info, const struct wish 
 		nmti_ofi_freeinfo(f->info);
 	f->info = nmti_ofi_dupinfo(info);
 	f->status = f->info ? 0 : -ENOMEM;
-	snprintf(f->reason, sizeof(f->reason), "%s", f->on_request ? slow : "");
+	snprintf(f->reason, sizeof(f->reason), "%s", f->rank ? "" : slow);
 	if (f->info)
 		f->info->tx_attr->op_flags = 0; /* each request says it */
 }
@@ -189,7 +200,7 @@ static void take_all(struct table *t, enum fi_ep_type type, bool virt, bool hmem
 	struct fi_info *list = ask(type, virt, hmem);
 
 	for (const struct fi_info *i = list; i; i = i->next)
-		if (!hmem || is_fast(i))
+		if (!hmem || rank_of(i))
 			take(t, i, w);
 	if (list)
 		nmti_ofi_freeinfo(list);
@@ -265,12 +276,12 @@ static bool fits(const struct ofi_found *f, const struct wish *w)
 	       (!w->prov[0] || (strlen(w->prov) == len && !strncmp(w->prov, f->name, len)));
 }
 
-/* Fast fabrics first, then connected TCP; in libfabric's order otherwise. */
+/* By rank, then connected TCP; in libfabric's order otherwise. */
 static int worth(const struct ofi_found *f)
 {
 	if (!f->info)
 		return 0;
-	return 1 + 8 * !f->on_request + 4 * !strncmp(f->name, "tcp", 3) +
+	return 1 + 8 * f->rank + 4 * !strncmp(f->name, "tcp", 3) +
 	       2 * (f->type == OFI_TYPE_MSG);
 }
 
@@ -344,7 +355,7 @@ static int tell(const struct ofi_found *f, nmti_info_fn *emit, void *arg)
 	if (f->info) {
 		const struct fid_nic *nic = f->info->nic;
 
-		info.flags = NMT_INFO_UP | (f->on_request ? NMT_INFO_ON_REQUEST : 0);
+		info.flags = NMT_INFO_UP | (f->rank ? 0 : NMT_INFO_ON_REQUEST);
 		if (nic && nic->link_attr) {
 			info.speed_mbps = (uint32_t)(nic->link_attr->speed / 1000000);
 			info.mtu = (uint32_t)nic->link_attr->mtu;

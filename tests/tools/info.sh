@@ -39,6 +39,13 @@ if have jq; then
 	check "environment" jq -e '.environment.NMT_PROVIDER == "tcp"' run.out >/dev/null
 	check "a variable that is not set" jq -e '.environment | has("NMT_VERBS_SRQ") and .NMT_VERBS_SRQ == null' run.out >/dev/null
 	check "port" jq -e '.defaults.port == 18515' run.out >/dev/null
+	root=$(dirname "$0")/../..
+	bash "$root/scripts/ofi-table" "$info" >table.out
+	while read -r row; do
+		device=${row#*\`}
+		! grep -qF "| \`${device%%\`*}\` |" "$root/docs/ofi.md" ||
+			check "docs/ofi.md: as scripts/ofi-table says: $row" grep -qxF "$row" "$root/docs/ofi.md"
+	done < <(grep '^| `' table.out)
 else
 	skip_part "no jq to look into the JSON"
 fi
