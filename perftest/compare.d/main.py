@@ -180,11 +180,13 @@ def run_all(args, chosen, bench, guests):
             guests.append(run_in_guest(args, group, experiments, bench.tools.build))
             rows += guests[-1]["rows"]
             continue
-        for e in experiments:
-            e.run(bench, args.quick, progress)
-            rows += [{"group": group, **e.result(r, args.quick)} for r in e.rows]
-        progress("")
-        report.print_table([r for r in rows if r["group"] == group], module.NOTE)
+        try:
+            for e in experiments:
+                e.run(bench, args.quick, progress)
+                rows += [{"group": group, **e.result(r, args.quick)} for r in e.rows]
+        finally:    # also what there is when somebody ends it
+            progress("")
+            report.print_table([r for r in rows if r["group"] == group], module.NOTE)
     return rows
 
 

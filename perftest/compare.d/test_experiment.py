@@ -149,6 +149,19 @@ class Report(unittest.TestCase):
                       "verdict"):
             self.assertIn(field, doc["rows"][0])
 
+    def test_ended_early_shows_what_there_is(self):
+        def ended(_):
+            raise KeyboardInterrupt
+        first, second = two(constant(2.0), constant(1.0)), two(ended, constant(1.0))
+        second.rows = [Row("never", "u", "a.x")]
+        args = types.SimpleNamespace(quick=False)
+        module = types.SimpleNamespace(NOTE="")
+        bench = types.SimpleNamespace(begin=lambda _: None)
+        with contextlib.redirect_stdout(io.StringIO()) as out, self.assertRaises(KeyboardInterrupt):
+            main.run_all(args, [("g", module, [first, second])], bench, [])
+        self.assertRegex(out.getvalue(), r"(?m)^r  .* met$")
+        self.assertNotIn("never", out.getvalue())
+
     def test_every_row_has_a_name_of_its_own(self):
         for group, _, experiments in main.choose(main.GROUPS, []):
             names = [r.name for e in experiments for r in e.rows]
