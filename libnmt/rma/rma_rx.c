@@ -115,9 +115,11 @@ static struct rma_slab *slab_new(struct rma_stream *rs)
 	return sl;
 }
 
-/* The slab that gave the last cell, while it has one; then the newest, which is the largest: cells that
- * go in turn adjoin. NULL: none has one. */
-static struct rma_slab *slab_free_cell(struct rma_rx *rx)
+/*
+ * The slab that gave the last cell, while it has one; then the newest, which is the largest: cells that
+ * go in turn adjoin. NULL: none has one.
+ */
+static struct rma_slab *slab_with_cell(struct rma_rx *rx)
 {
 	uint32_t i = rx->nslabs;
 
@@ -135,7 +137,7 @@ static struct nmti_cell *cell_get(struct rma_stream *rs, uint16_t *region)
 
 	if (!nmti_cell_may(rs->s))
 		return NULL;
-	sl = slab_free_cell(rx);
+	sl = slab_with_cell(rx);
 	if (!sl)
 		sl = slab_new(rs);
 	if (!sl)

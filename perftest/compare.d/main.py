@@ -200,8 +200,8 @@ def warn():
     if load > 0.5:
         print(f"compare: this machine is busy (load {load:.1f}); intervals will be wide",
               file=sys.stderr)
-    if network.warning():
-        print(f"compare: {network.warning()}", file=sys.stderr)
+    if why := network.warning():
+        print(f"compare: {why}", file=sys.stderr)
 
 
 def main(argv):

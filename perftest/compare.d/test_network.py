@@ -18,7 +18,8 @@ try:
 except network.NoNetwork as e:
     sys.exit(str(e))
 with socket.create_server(("127.0.0.1", 0)) as s, socket.create_connection(s.getsockname()) as c:
-    print(network.congestion(), c.getsockopt(socket.IPPROTO_TCP, 13, 16).rstrip(bytes(1)).decode())
+    name = c.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+    print(network.congestion(), name.rstrip(bytes(1)).decode())
 """
 
 

@@ -82,8 +82,10 @@ static const char *unfit(const struct fi_info *info)
 
 const char *nmti_ofi_refusal(const struct fi_info *info)
 {
-	if (unfit(info))
-		return unfit(info);
+	const char *why = unfit(info);
+
+	if (why)
+		return why;
 	if (info->ep_attr->type == FI_EP_DGRAM)
 		return "unreliable datagrams (FI_EP_DGRAM)";
 	if (info->ep_attr->type != FI_EP_MSG && info->ep_attr->type != FI_EP_RDM)

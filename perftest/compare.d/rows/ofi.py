@@ -13,9 +13,9 @@ NOTE = """\
 both ends polling, into a window of 4 MiB as a stream has one, with as many bytes under way. It may
 write again where the peer has not looked yet, and does not ask for delivery. Its queue has no
 descriptor (FI_WAIT_NONE), as nobody sleeps on it. "deep" is the same with up to 128 writes under way,
-whatever their size, "place" that into one place, which stays in the cache. "cell" is the row with cells of the message's size (nmt_perf
---cell); by default they are 128 KiB, and a write takes many where they adjoin. fi_pingpong is one message at
-a time, each way in turn."""
+whatever their size, "place" that into one place, which stays in the cache. "cell" is the row with
+cells of the message's size (nmt_perf --cell); by default they are 128 KiB, and a write takes many
+where they adjoin. fi_pingpong is one message at a time, each way in turn."""
 
 KIB, MIB = 1 << 10, 1 << 20
 TIME = ["-D", "400ms"]

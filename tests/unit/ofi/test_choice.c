@@ -4,8 +4,6 @@
  * plays: with adapters that no machine of the tests has. The linker puts the function below in the
  * place of the library's.
  */
-#include <stdlib.h>
-
 #include "devs.h"
 
 struct played {
@@ -59,6 +57,18 @@ static const struct played infiniband[] = {
 	{ "verbs;ofi_rxm", FI_EP_RDM }, { "verbs", FI_EP_MSG }, { NULL, 0 },
 };
 
+static int find(const struct played *on, const char *asked, struct ofi_found *found)
+{
+	struct nmt_ctx *ctx;
+	int rc;
+
+	machine = on;
+	assert_int_equal(nmt_ctx_open(NULL, &ctx), 0);
+	rc = nmti_ofi_find(ctx, asked, found);
+	assert_int_equal(nmt_ctx_close(ctx), 0);
+	return rc;
+}
+
 static void t_best(void **state)
 {
 	static const struct {
@@ -70,17 +80,13 @@ static void t_best(void **state)
 		{ slingshot, "opx", "opx" }, { slingshot, "psm3", "psm3" },  { plain, "tcp:msg:d0", "tcp" },
 	};
 	struct ofi_found found;
-	struct nmt_ctx *ctx;
 
 	(void)state;
-	assert_int_equal(nmt_ctx_open(NULL, &ctx), 0);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		machine = cases[i].machine;
-		assert_int_equal(nmti_ofi_find(ctx, cases[i].asked, &found), 0);
+		assert_int_equal(find(cases[i].machine, cases[i].asked, &found), 0);
 		assert_string_equal(found.name, cases[i].taken);
 		nmti_ofi_freeinfo(found.info);
 	}
-	assert_int_equal(nmt_ctx_close(ctx), 0);
 }
 
 static void t_none(void **state)
@@ -97,17 +103,13 @@ static void t_none(void **state)
 		{ plain, "tcp:msg:d1", "libfabric has no \"tcp:msg:d1\"" },
 	};
 	struct ofi_found found;
-	struct nmt_ctx *ctx;
 
 	(void)state;
-	assert_int_equal(nmt_ctx_open(NULL, &ctx), 0);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		machine = cases[i].machine;
-		assert_int_equal(nmti_ofi_find(ctx, cases[i].asked, &found), -ENODEV);
+		assert_int_equal(find(cases[i].machine, cases[i].asked, &found), -ENODEV);
 		if (!strstr(found.reason, cases[i].why))
 			fail_msg("\"%s\" is not in: %s", cases[i].why, found.reason);
 	}
-	assert_int_equal(nmt_ctx_close(ctx), 0);
 }
 
 /* ---- what is told of all of them ---- */
