@@ -173,10 +173,15 @@ def run_in_guest(args, group, experiments, build):
     return {"rows": rows, "samples": {}, "commands": {}, "failed_runs": []}
 
 
+def in_guest(module):
+    """Whether its pairs run in the guest, and this program does not."""
+    return getattr(module, "WHERE", "") == "guest" and not rdma.inside()
+
+
 def run_all(args, chosen, bench, guests):
     rows = []
     for group, module, experiments in chosen:
-        if getattr(module, "WHERE", "") == "guest" and not rdma.inside():
+        if in_guest(module):
             guests.append(run_in_guest(args, group, experiments, bench.tools.build))
             rows += guests[-1]["rows"]
             continue
@@ -195,12 +200,13 @@ def passed(rows, quick):
     return bool(rows) and all(r["verdict"] in good for r in rows)
 
 
-def warn():
+def warn(chosen):
     load = os.getloadavg()[0]
     if load > 0.5:
         print(f"compare: this machine is busy (load {load:.1f}); intervals will be wide",
               file=sys.stderr)
-    if why := network.warning():
+    why = network.warning()
+    if why and not all(in_guest(module) for _, module, _ in chosen):
         print(f"compare: {why}", file=sys.stderr)
 
 
@@ -225,7 +231,7 @@ def main(argv):
         print(f"compare: {e}", file=sys.stderr)
         return 1
     if not rdma.inside():
-        warn()
+        warn(chosen)
     bench = programs.Bench(built)
     facts = about(args, chosen, built)
     guests = []
